@@ -1,0 +1,15 @@
+/* file.h: whole files and folders. Paths are NUL-terminated; errors name the path. */
+#ifndef SHR_BASE_FILE_H
+#define SHR_BASE_FILE_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* Appends the file's bytes; SHREWD_NOT_FOUND, SHREWD_IO, or SHREWD_LIMIT above `max` bytes. */
+int shr_file_read(struct shr_buf *out, const char *path, size_t max, struct shrewd_error *err);
+/* Replaces the file atomically (temporary file, fsync, rename), mode 0600. */
+int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error *err);
+/* Makes a folder and its parents, mode 0700 for those it makes; fine when it exists. */
+int shr_dir_make(const char *path, struct shrewd_error *err);
+
+#endif

@@ -1,0 +1,40 @@
+/* feed.h: blocks of the best chain in order of height, fetched ahead and checked.
+ *
+ * A thread of the feed's own asks the source, checks each block (chain/block.h) and keeps up to
+ * `blocks_max` blocks or `bytes_max` bytes ready. One consumer thread.
+ */
+#ifndef SHR_NODE_FEED_H
+#define SHR_NODE_FEED_H
+
+#include "node/source.h"
+
+struct shr_feed;
+
+struct shr_feed_options {
+    uint32_t blocks_max; /* 0 means 64 */
+    size_t bytes_max;    /* 0 means 64 MiB; one block always fits */
+};
+
+struct shr_feed_block {
+    uint32_t height;
+    struct shr_hash hash;
+    struct shr_header header;
+    struct shr_buf raw; /* owned by whoever holds the struct; shr_buf_free */
+};
+
+/* Borrows `source` (closed after the feed). No block is fetched before shr_feed_seek. */
+int shr_feed_open(struct shr_feed **out, struct shr_source *source,
+                  const struct shr_feed_options *options, struct shrewd_error *err);
+void shr_feed_close(struct shr_feed *feed);
+/* The height that shr_feed_next delivers next; drops what was fetched ahead. */
+void shr_feed_seek(struct shr_feed *feed, uint32_t height);
+/* The next block, waiting up to `ms` for it. SHREWD_NOT_FOUND: none came in time (the tip was
+ * reached, or the node is slow). SHREWD_BAD_BLOCK: the source served a block that does not
+ * check (it is asked again, from the same height, by the next call). SHREWD_STOPPED, or the
+ * source's error. Replaces *out (its raw is freed or reused). */
+int shr_feed_next(struct shr_feed *feed, struct shr_feed_block *out, uint32_t ms,
+                  struct shrewd_error *err);
+/* The height of the source's tip as last seen; 0 before. Any thread. */
+uint32_t shr_feed_tip_height(struct shr_feed *feed);
+
+#endif

@@ -1,0 +1,45 @@
+/* server.h: the HTTP server: JSON-RPC 2.0 at POST /, GET /health, GET /metrics.
+ *
+ * Methods, parameters, results and errors: doc/json-rpc.md; error codes: rpc/codes.h. HTTP threads
+ * never run a guest: calls that do are handed to `workers` threads through a bounded queue.
+ */
+#ifndef SHR_RPC_SERVER_H
+#define SHR_RPC_SERVER_H
+
+#include "lib/lib.h"
+
+struct shr_server;
+
+/* What the sync side can tell, for metashrew_snapshot, /health and /metrics. */
+struct shr_server_sync {
+    bool running;           /* indexing (or waiting at the tip), not failed or finished */
+    bool at_tip;
+    uint32_t node_tip;
+    uint64_t blocks;        /* applied since start */
+    uint64_t bytes;
+    uint64_t guest_ns, apply_ns, wait_ns;
+    uint64_t reorgs, reorg_blocks;
+    char error[256];        /* why indexing stopped; "" when it did not */
+};
+
+struct shr_server_options {
+    const char *host;  /* NULL: 127.0.0.1 */
+    uint16_t port;     /* 0: any; see shr_server_port */
+    const char *cors;  /* Access-Control-Allow-Origin value, or NULL */
+    size_t body_max;   /* bytes; 0: 32 MiB */
+    uint32_t workers;  /* threads for views; 0: 16 */
+    uint32_t queue_max; /* calls waiting for one; 0: 4096 */
+    struct shr_view_limits limits;
+    void (*sync)(void *ctx, struct shr_server_sync *out); /* may be NULL */
+    void *sync_ctx;
+};
+
+/* Listens when it returns. Borrows `shrewd`, which must have a module. Copies the options. */
+int shr_server_start(struct shr_server **out, struct shrewd *shrewd,
+                     const struct shr_server_options *options, struct shrewd_error *err);
+uint16_t shr_server_port(const struct shr_server *server);
+/* Answers what is in hand, then ends. `ms` at most; false when a call was still running then (the
+ * server is not freed: its thread still uses it, and the process must end). */
+bool shr_server_stop(struct shr_server *server, uint32_t ms);
+
+#endif

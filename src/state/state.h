@@ -1,0 +1,114 @@
+/* state.h: versioned state: the value of any key after any block, on a store (store.h).
+ *
+ * Tables. LATEST: key -> height u32 BE of the block that wrote it, value. HISTORY: key length
+ * u32 BE, key, height u32 BE -> the version (height, value) which the block of that height
+ * replaced. CHANGES: height -> keys written. BLOCKS: height -> block record. So a read at the tip
+ * is one point lookup, a read in the past one more seek, and the HISTORY rows are the undo data:
+ * rolling back a block puts each replaced version back. A write equal to the value already there
+ * makes no new version. Whole layout: doc/database.md.
+ *
+ * One block, or one rollback, is one atomic write. A state may be a fork: it reads through to
+ * another state up to a height and keeps its own writes (--fork, and previews in memory).
+ *
+ * Threads: one thread applies and rolls back; any thread opens readers, and one reader may be used
+ * by several threads at once.
+ */
+#ifndef SHR_STATE_STATE_H
+#define SHR_STATE_STATE_H
+
+#include "chain/hash.h"
+#include "state/store.h"
+
+struct shr_state;
+struct shr_reader;
+
+struct shr_identity {
+    struct shr_hash genesis;     /* the chain */
+    uint32_t start_height;       /* the first block indexed */
+    struct shr_hash module_hash; /* the module that wrote the state */
+};
+
+struct shr_block_record {
+    uint32_t height;
+    struct shr_hash hash;
+    struct shr_hash root; /* zero while has_root is false */
+    bool has_root;
+    uint64_t n_keys;     /* keys this block wrote */
+    uint64_t key_bytes;  /* their sizes, and those of their values */
+    uint64_t value_bytes;
+    uint64_t total_keys; /* keys held after this block */
+};
+
+struct shr_pair {
+    struct shr_bytes key;
+    struct shr_bytes value;
+};
+
+struct shr_block_change {
+    uint32_t height;
+    struct shr_hash hash;
+    const struct shr_pair *pairs; /* any order; of equal keys the later wins */
+    size_t n_pairs;
+};
+
+/* Opens the state in `store`. An empty store is initialised with `identity` when it is given,
+ * else SHREWD_NOT_FOUND. One already initialised must have the same format, genesis and start
+ * height, and module unless `accept_module` (then the new module's hash is recorded); any
+ * difference is SHREWD_MISMATCH with what to do. identity NULL: take what is there.
+ * Takes over the store, also on failure. */
+int shr_state_open(struct shr_state **out, struct shr_store *store,
+                   const struct shr_identity *identity, bool accept_module,
+                   struct shrewd_error *err);
+/* A state on `store` that reads through to `base` at and below `fork_height`. An empty store is
+ * initialised as a fork at that height (and remembers the hash of that block); one initialised
+ * before must fit base: same genesis, the same hash at its recorded fork height. Borrows base
+ * (a reader, so that what it reads through to never moves), takes over store, also on failure.
+ * fork_height UINT32_MAX: base's tip, or what the store recorded. */
+int shr_state_open_fork(struct shr_state **out, struct shr_store *store, struct shr_reader *base,
+                        uint32_t fork_height, const struct shr_identity *identity,
+                        bool accept_module, struct shrewd_error *err);
+void shr_state_close(struct shr_state *state);
+void shr_state_identity(struct shr_state *state, struct shr_identity *out);
+/* Bytes and estimated entries, for `status`. */
+int shr_state_size(struct shr_state *state, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
+                   struct shrewd_error *err);
+
+/* The height must be one above the tip, or start_height in an empty state (a fork: one above
+ * its fork height). SHREWD_INVALID otherwise. `sync`: durable when it returns. */
+int shr_state_apply(struct shr_state *state, const struct shr_block_change *change, bool sync,
+                    struct shrewd_error *err);
+/* Removes every block above `height`, in one atomic write. `height` may be start_height - 1 (all
+ * go; start_height 0 uses shr_state_rollback_all). SHREWD_ABOVE_TIP, SHREWD_BELOW_START (also
+ * for a fork: below its fork height). */
+int shr_state_rollback(struct shr_state *state, uint32_t height, struct shrewd_error *err);
+int shr_state_rollback_all(struct shr_state *state, struct shrewd_error *err);
+
+/* A consistent picture of the state, kept until closed. */
+int shr_reader_open(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err);
+void shr_reader_close(struct shr_reader *reader);
+/* The last block applied; SHREWD_NOT_FOUND when there is none. */
+int shr_reader_tip(struct shr_reader *reader, struct shr_block_record *out,
+                   struct shrewd_error *err);
+/* The first height held (a fork: its base's). */
+uint32_t shr_reader_first_height(struct shr_reader *reader);
+/* SHREWD_ABOVE_TIP (naming the tip), SHREWD_BELOW_START. */
+int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, uint32_t height,
+                     struct shrewd_error *err);
+/* The value of a key after the block of `height`, which the caller knows to be held.
+ * SHREWD_NOT_FOUND. Replaces `value`. */
+int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_bytes key,
+                   uint32_t height, struct shrewd_error *err);
+/* Every key that starts with `prefix` and its value after `height`, in key order. The bytes are
+ * valid during the call. */
+int shr_reader_each(struct shr_reader *reader, struct shr_bytes prefix, uint32_t height,
+                    shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
+
+/* Reading at the tip without a snapshot: for the thread that applies blocks. */
+int shr_state_get_latest(struct shr_state *state, struct shr_buf *value, struct shr_bytes key,
+                         struct shrewd_error *err);
+int shr_state_tip(struct shr_state *state, struct shr_block_record *out, struct shrewd_error *err);
+/* The record at a height, from the newest data. Any thread. */
+int shr_state_block(struct shr_state *state, struct shr_block_record *out, uint32_t height,
+                    struct shrewd_error *err);
+
+#endif

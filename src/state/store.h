@@ -1,0 +1,106 @@
+/* store.h: the small storage interface under the versioned state. Implementations: RocksDB,
+ * memory, and an overlay that keeps writes in memory over another store; one test suite holds
+ * all of them. Made to fit a networked database too: several reads in one call, values copied
+ * into the caller's buffers, borrowed bytes only inside a scan's callback.
+ *
+ * Keys are ordered as unsigned bytes. Threads: any thread may read; writers are serialised by
+ * the caller (one writer). Errors: SHREWD_IO / SHREWD_CORRUPT with path and cause.
+ */
+#ifndef SHR_STATE_STORE_H
+#define SHR_STATE_STORE_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* X(NAME, "column family") */
+#define SHR_TABLE_MAP(X)                                                                           \
+    X(META, "default")    /* what the database is: see state.c */                                  \
+    X(LATEST, "latest")   /* key -> newest version */                                              \
+    X(HISTORY, "history") /* (key, height) -> version that this height replaced */                 \
+    X(CHANGES, "changes") /* height -> keys written */                                             \
+    X(BLOCKS, "blocks")   /* height -> block record */
+
+enum shr_table {
+#define SHR_X(name, family) SHR_TABLE_##name,
+    SHR_TABLE_MAP(SHR_X)
+#undef SHR_X
+        SHR_TABLE_COUNT
+};
+
+struct shr_store;
+struct shr_snapshot; /* a consistent view of every table; owned by its store */
+
+struct shr_read {
+    enum shr_table table;
+    struct shr_bytes key;
+    struct shr_buf *value; /* replaced when found */
+    bool found;            /* out */
+};
+
+enum shr_scan_step { SHR_SCAN_MORE, SHR_SCAN_DONE };
+/* One entry; the bytes are valid during the call, which must not write to the store. */
+typedef enum shr_scan_step shr_scan_fn(void *ctx, struct shr_bytes key, struct shr_bytes value);
+
+struct shr_write {
+    enum shr_table table;
+    struct shr_bytes key;
+    struct shr_bytes value;
+    bool remove; /* true: delete the key; value is ignored */
+};
+
+/* An ordered list of puts and removes; owns copies. {0} is empty. A later write of a key wins. */
+struct shr_batch {
+    struct shr_write *writes;
+    size_t n, cap;
+    struct shr_buf **arenas; /* the bytes; private */
+    size_t n_arenas;
+    size_t bytes; /* keys and values together */
+};
+void shr_batch_put(struct shr_batch *batch, enum shr_table table, struct shr_bytes key,
+                   struct shr_bytes value);
+void shr_batch_remove(struct shr_batch *batch, enum shr_table table, struct shr_bytes key);
+void shr_batch_clear(struct shr_batch *batch);
+void shr_batch_free(struct shr_batch *batch);
+
+/* Every call takes a snapshot, or NULL for the newest committed data. */
+int shr_store_get(struct shr_store *store, const struct shr_snapshot *snapshot,
+                  enum shr_table table, struct shr_buf *value, struct shr_bytes key,
+                  struct shrewd_error *err); /* SHREWD_NOT_FOUND */
+int shr_store_get_many(struct shr_store *store, const struct shr_snapshot *snapshot,
+                       struct shr_read *reads, size_t n, struct shrewd_error *err);
+/* Entries with from <= key, and key < to unless to.data is NULL, in order (or, `backward`, from
+ * the last one down). */
+int shr_store_scan(struct shr_store *store, const struct shr_snapshot *snapshot,
+                   enum shr_table table, struct shr_bytes from, struct shr_bytes to, bool backward,
+                   shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
+/* All or nothing. `sync`: on disk when it returns. */
+int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool sync,
+                    struct shrewd_error *err);
+int shr_store_snapshot(struct shr_store *store, struct shr_snapshot **out,
+                       struct shrewd_error *err);
+void shr_store_snapshot_free(struct shr_store *store, struct shr_snapshot *snapshot);
+/* Bytes on disk (or in memory) and an estimate of the entries of one table. */
+int shr_store_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
+                   struct shrewd_error *err);
+void shr_store_close(struct shr_store *store); /* NULL is fine */
+
+/* --- Implementations --- */
+
+struct shr_rocks_options {
+    bool create;       /* make it when absent; otherwise absent is SHREWD_NOT_FOUND */
+    bool read_only;    /* also while another process writes */
+    size_t cache_bytes; /* block cache; 0 means 256 MiB */
+};
+/* SHREWD_LOCKED when another process has it, naming the path. */
+int shr_store_open_rocks(struct shr_store **out, const char *path,
+                         const struct shr_rocks_options *options, struct shrewd_error *err);
+struct shr_store *shr_store_new_memory(void);
+/* Reads see the overlay's writes over `base` as of `snapshot` (NULL: as it is; then nobody else
+ * may write base meanwhile). Borrows both. */
+struct shr_store *shr_store_new_overlay(struct shr_store *base,
+                                        const struct shr_snapshot *snapshot);
+/* Appends the overlay's writes to `batch`, so that base can take them in one atomic write. */
+int shr_overlay_collect(struct shr_store *overlay, struct shr_batch *batch,
+                        struct shrewd_error *err);
+
+#endif
