@@ -1,0 +1,85 @@
+/* config.h: what the operator asked for: flags, environment, config file, defaults, in this
+ * order of precedence. One struct for every command; strings are owned by it, NULL when unset. */
+#ifndef SHR_CLI_CONFIG_H
+#define SHR_CLI_CONFIG_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SHR_UNSET UINT32_MAX
+
+/* Exit codes, documented in the man page. */
+enum shr_exit {
+    SHR_EXIT_OK = 0,
+    SHR_EXIT_FAILURE = 1,  /* any other failure */
+    SHR_EXIT_USAGE = 2,    /* unknown flag, bad value, missing argument */
+    SHR_EXIT_DATABASE = 3, /* locked, of another chain or module, damaged, not there */
+    SHR_EXIT_NODE = 4,     /* the node refused (wrong password, wrong chain) */
+    SHR_EXIT_GUEST = 5,    /* the module cannot be used, or failed on a block or a view */
+    SHR_EXIT_REORG = 6,    /* a reorg deeper than --max-reorg-depth */
+};
+/* The exit code for an error code of libshrewd (0 gives 0). */
+int shr_exit_for(int code);
+
+struct shr_config {
+    /* where blocks come from */
+    char *daemon_rpc_url;
+    char *auth;
+    char *cookie_file;
+    char *zmq;
+    char *blocks; /* --blocks PATH: a block file or a node's blocks/ folder */
+    uint32_t poll_ms;
+    /* what runs, and where its state lives */
+    char *indexer;
+    char *db_path;
+    char *label;
+    char *fork;
+    char *cache_dir; /* compiled modules; default ~/.cache/shrewd/modules */
+    bool accept_module;
+    uint32_t start_block;
+    uint32_t exit_at; /* SHR_UNSET: follow for ever */
+    uint32_t max_reorg_depth;
+    uint32_t reorg_check_threshold;
+    uint32_t prefetch_blocks; /* --pipeline-size, --prefetch-size; 0: the default */
+    uint32_t cache_mb;        /* --cache-mb: RocksDB block cache */
+    /* the server */
+    char *host;
+    uint16_t port;
+    char *cors;
+    uint32_t view_concurrency;
+    uint32_t view_memory_mb;
+    bool enable_preview; /* accepted; previews are always on */
+    /* accepted for compatibility; snapshots are not made by this version */
+    char *snapshot_directory;
+    uint32_t snapshot_interval;
+    char *repo;
+    /* the command's own */
+    char *server; /* --server URL: ask a running daemon instead of a database */
+    uint32_t height; /* --height; SHR_UNSET: latest */
+    char *prefix;    /* --prefix, hex or text */
+    bool json;
+    bool yes;
+    bool keep; /* demo --keep */
+    char **args; /* positional arguments */
+    int n_args;
+};
+
+/* Each command: src/cli/<name>.c. Returns an exit code. */
+int shr_cmd_run(struct shr_config *config);
+int shr_cmd_view(struct shr_config *config);
+int shr_cmd_preview(struct shr_config *config);
+int shr_cmd_status(struct shr_config *config);
+int shr_cmd_rollback(struct shr_config *config);
+int shr_cmd_dump(struct shr_config *config);
+int shr_cmd_inspect(struct shr_config *config);
+int shr_cmd_demo(struct shr_config *config);
+int shr_cmd_completion(struct shr_config *config);
+
+/* The database folder: db_path, with "-label" after it when a label is set. Caller frees. */
+char *shr_config_db_dir(const struct shr_config *config);
+/* Prints "shrewd: message" on standard error and returns the exit code for err. */
+int shr_report(const struct shrewd_error *err);
+
+#endif
