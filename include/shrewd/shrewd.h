@@ -69,6 +69,17 @@ int shrewd_tip(struct shrewd *shrewd, struct shrewd_block *out, struct shrewd_er
 int shrewd_block_at(struct shrewd *shrewd, struct shrewd_block *out, uint32_t height,
                     struct shrewd_error *err);
 
+/* What the database recorded when it was made, and how large it is. */
+struct shrewd_info {
+    uint8_t genesis[32];     /* the chain's genesis hash */
+    uint8_t module_hash[32]; /* SHA-256 of the module's bytes */
+    uint32_t start_height;   /* the first block it was made for */
+    uint32_t first_height;   /* the oldest height that can be read; start_height when never pruned */
+    uint64_t disk_bytes;     /* the folder's files, about; 0 in memory */
+};
+
+int shrewd_info(struct shrewd *shrewd, struct shrewd_info *out, struct shrewd_error *err);
+
 /* Checks and indexes the block that follows the tip: SHREWD_BAD_BLOCK, SHREWD_NOT_CONNECTED (roll
  * back first), SHREWD_TRAP or SHREWD_GUEST (nothing of it is stored). Durable on return. */
 int shrewd_index_block(struct shrewd *shrewd, const uint8_t *block, size_t len,
