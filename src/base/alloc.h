@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 _Noreturn void shr_out_of_memory(size_t wanted);
-void *shr_alloc(size_t size);               /* zeroed; free with free() */
+void *shr_alloc(size_t size);                 /* zeroed; free with free() */
 void *shr_alloc_array(size_t n, size_t size); /* zeroed, overflow checked */
 void *shr_realloc(void *old, size_t size);
 void *shr_realloc_array(void *old, size_t n, size_t size);

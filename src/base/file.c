@@ -33,8 +33,8 @@ int shr_file_read(struct shr_buf *out, const char *path, size_t max, struct shre
         }
         out->len += (size_t)got;
         if (out->len - start > max) {
-            code = shr_fail(err, SHREWD_LIMIT, "'%s' is larger than the %zu bytes allowed", path,
-                            max);
+            code =
+                shr_fail(err, SHREWD_LIMIT, "'%s' is larger than the %zu bytes allowed", path, max);
             break;
         }
     }

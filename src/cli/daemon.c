@@ -1,0 +1,282 @@
+#include "cli/daemon.h"
+
+#include "base/alloc.h"
+#include "base/hex.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STOP_INDEX_MS 1200
+#define STOP_SERVER_MS 600
+
+static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
+    const struct shr_config *config = d->config;
+    if (d->source != NULL) {
+        return 0;
+    }
+    if (config->blocks != NULL) {
+        return shr_files_open(&d->source, d->stop, config->blocks, config->start_block, err);
+    }
+    struct shr_node_options options = {
+        .url = config->daemon_rpc_url,
+        .auth = config->auth,
+        .cookie_file = config->cookie_file,
+        .zmq = config->zmq,
+        .poll_ms = config->poll_ms,
+    };
+    return shr_node_open(&d->source, d->stop, &options, err);
+}
+
+static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,
+                         const struct shr_hash *genesis, uint32_t start, struct shrewd_error *err) {
+    const struct shr_config *config = d->config;
+    struct shrewd_options options = {
+        .flags = flags | (config->accept_module ? SHREWD_ACCEPT_MODULE : 0),
+        .db_path = dir,
+        .module_path = config->indexer,
+        .cache_path = config->cache_dir,
+        .fork_path = config->fork,
+        .genesis32 = genesis == NULL ? NULL : genesis->b,
+        .start_height = start,
+        .cache_bytes = (size_t)config->cache_mb << 20,
+    };
+    return shrewd_open(&d->shrewd, &options, err);
+}
+
+/* An accepted module is recorded, which takes opening with the whole identity. */
+static int accept_module(struct shr_daemon *d, const char *dir, struct shrewd_error *err) {
+    struct shrewd_info info;
+    struct shr_hash genesis;
+    int code = shrewd_info(d->shrewd, &info, err);
+    if (code != 0) {
+        return code;
+    }
+    memcpy(genesis.b, info.genesis, 32);
+    shrewd_close(d->shrewd);
+    d->shrewd = NULL;
+    return open_database(d, dir, 0, &genesis, info.start_height, err);
+}
+
+/* The database that is there, or a new one for the source's chain. */
+static int open_or_create(struct shr_daemon *d, const char *dir, struct shrewd_error *err) {
+    struct shr_hash genesis;
+    int code = open_database(d, dir, 0, NULL, 0, err);
+    if (code == 0 && d->config->accept_module) {
+        code = accept_module(d, dir, err);
+    }
+    if (code != SHREWD_NOT_FOUND) {
+        return code;
+    }
+    code = open_source(d, err);
+    if (code == 0) {
+        code = shr_source_genesis(d->source, &genesis, err);
+    }
+    if (code == 0) {
+        code = open_database(d, dir, SHREWD_CREATE, &genesis, d->config->start_block, err);
+    }
+    if (code == 0) {
+        shr_info("state", "made a new database in '%s'", dir);
+    }
+    return code;
+}
+
+static int check_start(struct shr_daemon *d, const char *dir, struct shrewd_error *err) {
+    struct shrewd_info info;
+    uint32_t wanted = d->config->start_block;
+    int code = shrewd_info(d->shrewd, &info, err);
+    if (code == 0 && wanted != 0 && wanted != info.start_height) {
+        code = shr_fail(err, SHREWD_MISMATCH,
+                        "'%s' was started at block %" PRIu32 ", not at --start-block %" PRIu32
+                        ": leave --start-block out, or give another --db-path",
+                        dir, info.start_height, wanted);
+    }
+    return code;
+}
+
+static int check_chain(struct shr_daemon *d, struct shrewd_error *err) {
+    struct shrewd_info info;
+    struct shr_hash theirs;
+    struct shr_hash ours;
+    char ours_hex[SHR_HASH_HEX_LEN + 1];
+    char theirs_hex[SHR_HASH_HEX_LEN + 1];
+    int code = shr_source_genesis(d->source, &theirs, err);
+    if (code == 0) {
+        code = shrewd_info(d->shrewd, &info, err);
+    }
+    if (code != 0) {
+        return code;
+    }
+    memcpy(ours.b, info.genesis, 32);
+    if (shr_hash_eq(&ours, &theirs)) {
+        return 0;
+    }
+    shr_hash_hex(ours_hex, &ours);
+    shr_hash_hex(theirs_hex, &theirs);
+    return shr_fail(err, SHREWD_MISMATCH,
+                    "the database is of the chain with genesis block %s, the node of another one "
+                    "(%s): use the node of that chain, or another --db-path",
+                    ours_hex, theirs_hex);
+}
+
+static void *index_main(void *arg) {
+    struct shr_daemon *d = arg;
+    struct shr_follow_options options = {
+        .max_reorg_depth = d->config->max_reorg_depth,
+        .exit_at = d->config->exit_at,
+        .near_tip = d->config->reorg_check_threshold,
+        .feed = {.blocks_max = d->config->prefetch_blocks},
+        .progress_bar = isatty(STDERR_FILENO) && shr_log_get_level() <= SHR_LOG_INFO,
+    };
+    int code = open_source(d, &d->error);
+    if (code == 0) {
+        code = check_chain(d, &d->error);
+    }
+    if (code == 0) {
+        shr_info("node", "blocks come from %s", d->source->ops->name);
+        code = shr_follow(shr_lib_state(d->shrewd), shr_lib_module(d->shrewd), d->source, &options,
+                          &d->progress, &d->error);
+    }
+    d->code = code == SHREWD_STOPPED ? 0 : code;
+    shr_stop_request(&d->finished);
+    return NULL;
+}
+
+static void sync_status(void *ctx, struct shr_server_sync *out) {
+    struct shr_daemon *d = ctx;
+    bool finished = shr_stopped(&d->finished);
+    *out = (struct shr_server_sync){
+        .running = !finished || d->code == 0,
+        .at_tip = atomic_load(&d->progress.at_tip),
+        .node_tip = atomic_load(&d->progress.node_tip),
+        .blocks = atomic_load(&d->progress.blocks),
+        .bytes = atomic_load(&d->progress.bytes),
+        .guest_ns = atomic_load(&d->progress.guest_ns),
+        .apply_ns = atomic_load(&d->progress.apply_ns),
+        .wait_ns = atomic_load(&d->progress.wait_ns),
+        .reorgs = atomic_load(&d->progress.reorgs),
+        .reorg_blocks = atomic_load(&d->progress.reorg_blocks),
+    };
+    if (finished && d->code != 0) {
+        snprintf(out->error, sizeof out->error, "%.255s", d->error.message);
+    }
+}
+
+static int start_server(struct shr_daemon *d, struct shrewd_error *err) {
+    const struct shr_config *config = d->config;
+    struct shr_server_options options = {
+        .host = config->host,
+        .port = config->port,
+        .cors = config->cors,
+        .workers = config->view_concurrency,
+        .limits = {.memory_max = (uint64_t)config->view_memory_mb << 20},
+        .sync = sync_status,
+        .sync_ctx = d,
+    };
+    int code = shr_server_start(&d->server, d->shrewd, &options, err);
+    if (code == 0) {
+        shr_info("rpc", "listening on http://%s:%u",
+                 config->host == NULL ? "127.0.0.1" : config->host, shr_server_port(d->server));
+    }
+    return code;
+}
+
+static int start_thread(struct shr_daemon *d, struct shrewd_error *err) {
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, SHR_GUEST_THREAD_STACK);
+    int bad = pthread_create(&d->thread, &attr, index_main, d);
+    pthread_attr_destroy(&attr);
+    d->threaded = bad == 0;
+    return bad == 0 ? 0
+                    : shr_fail(err, SHREWD_NO_MEMORY, "cannot start the indexing thread: %s",
+                               strerror(bad));
+}
+
+static void log_start(struct shr_daemon *d, const char *dir) {
+    char hash[2 * 32 + 1];
+    struct shr_block_record tip;
+    shr_hex_write(hash, shr_bytes(shr_module_hash(shr_lib_module(d->shrewd))->b, 32));
+    shr_info("state", "shrewd %s, module %s (SHA-256 %s), database '%s'", SHREWD_VERSION,
+             d->config->indexer, hash, dir);
+    if (shr_state_tip(shr_lib_state(d->shrewd), &tip, NULL) == 0) {
+        shr_info("state", "indexed up to block %" PRIu32, tip.height);
+        atomic_store(&d->progress.tip, tip.height);
+        atomic_store(&d->progress.has_tip, true);
+    }
+}
+
+int shr_daemon_start(struct shr_daemon *d, const struct shr_config *config,
+                     struct shr_source *source, struct shr_stop *stop, struct shrewd_error *err) {
+    memset(d, 0, sizeof *d);
+    d->config = config;
+    d->stop = stop;
+    d->source = source;
+    char *dir = shr_config_db_dir(config);
+    int code = 0;
+    if (shr_stop_init(&d->finished) != 0) {
+        code = shr_fail_errno(err, SHREWD_IO, "cannot make an eventfd");
+    }
+    if (code == 0) {
+        code = open_or_create(d, dir, err);
+    }
+    if (code == 0) {
+        code = check_start(d, dir, err);
+    }
+    if (code == 0) {
+        log_start(d, dir);
+        code = start_server(d, err);
+    }
+    if (code == 0) {
+        code = start_thread(d, err);
+    }
+    if (code != 0) {
+        shr_daemon_stop(d);
+    }
+    free(dir);
+    return code;
+}
+
+void shr_daemon_wait(struct shr_daemon *d) {
+    struct pollfd fds[2] = {
+        {.fd = d->stop->fd, .events = POLLIN},
+        {.fd = d->finished.fd, .events = POLLIN},
+    };
+    while (!shr_stopped(d->stop) && !shr_stopped(&d->finished)) {
+        poll(fds, 2, -1);
+    }
+}
+
+/* True when the indexing thread ended in time. */
+static bool join_index(struct shr_daemon *d) {
+    struct timespec until;
+    if (!d->threaded) {
+        return true;
+    }
+    shr_stop_request(d->stop);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += STOP_INDEX_MS % 1000 * 1000000L;
+    until.tv_sec += STOP_INDEX_MS / 1000 + until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return pthread_clockjoin_np(d->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
+bool shr_daemon_stop(struct shr_daemon *d) {
+    bool server_ended = d->server == NULL || shr_server_stop(d->server, STOP_SERVER_MS);
+    bool index_ended = join_index(d);
+    if (!index_ended) {
+        shr_warn("index", "stopped inside block %" PRIu32 ": the block was dropped whole",
+                 atomic_load(&d->progress.has_tip) ? atomic_load(&d->progress.tip) + 1 : 0);
+    }
+    if (!server_ended || !index_ended) {
+        return false;
+    }
+    shrewd_close(d->shrewd);
+    shr_source_close(d->source);
+    shr_stop_deinit(&d->finished);
+    return true;
+}

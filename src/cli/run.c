@@ -1,0 +1,42 @@
+/* shrewd run: the indexer. */
+#include "cli/daemon.h"
+
+#include "base/log.h"
+#include "cli/signals.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static void warn_unused(const struct shr_config *config) {
+    if (config->snapshot_directory != NULL || config->repo != NULL) {
+        shr_warn("state", "--snapshot-directory, --snapshot-interval and --repo are accepted, but "
+                          "this version makes and restores no snapshots");
+    }
+}
+
+int shr_cmd_run(struct shr_config *config) {
+    struct shr_daemon daemon;
+    struct shr_stop stop;
+    struct shrewd_error err;
+    if (shr_signals_install(&stop, &err) != 0) {
+        return shr_report(&err);
+    }
+    warn_unused(config);
+    int code = shr_daemon_start(&daemon, config, NULL, &stop, &err);
+    if (code != 0) {
+        return code == SHREWD_STOPPED ? SHR_EXIT_OK : shr_report(&err);
+    }
+    shr_daemon_wait(&daemon);
+    bool stays = daemon.code == 0 && config->exit_at == SHR_UNSET;
+    while (stays && !shr_stopped(&stop)) {
+        shr_stop_sleep(&stop, 60000); /* a finite source ended: go on serving */
+    }
+    bool failed = !shr_stopped(&stop) && daemon.code != 0;
+    int exit_code = failed ? shr_report(&daemon.error) : SHR_EXIT_OK;
+    if (!shr_daemon_stop(&daemon)) {
+        _exit(exit_code); /* a guest still runs: nothing of it is committed, nothing to free */
+    }
+    shr_info("cli", "stopped");
+    shr_signals_restore(&stop);
+    return exit_code;
+}

@@ -1,0 +1,32 @@
+#include "cli/signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static struct shr_stop *signal_stop;
+
+static void on_signal(int number) {
+    if (shr_stopped(signal_stop)) {
+        _exit(128 + number);
+    }
+    shr_stop_request(signal_stop);
+}
+
+int shr_signals_install(struct shr_stop *stop, struct shrewd_error *err) {
+    struct sigaction action = {.sa_handler = on_signal};
+    if (shr_stop_init(stop) != 0) {
+        return shr_fail_errno(err, SHREWD_IO, "cannot make an eventfd");
+    }
+    signal_stop = stop;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+void shr_signals_restore(struct shr_stop *stop) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    shr_stop_deinit(stop);
+}

@@ -1,0 +1,254 @@
+#include "index/follow.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "index/apply.h"
+#include "index/progress.h"
+
+#include <inttypes.h>
+
+#define FEED_WAIT_MS 200   /* how long to wait for a block before looking around */
+#define RETRY_PAUSE_MS 200 /* before asking again for a block that did not connect */
+#define MAX_REORG_DEPTH 100
+#define NEAR_TIP 6
+
+struct follow {
+    struct shr_state *state;
+    struct shr_module *module;
+    struct shr_source *source;
+    const struct shr_follow_options *options;
+    struct shr_progress *progress;
+    struct shr_feed *feed;
+    struct shr_report_state report;
+    struct shr_feed_block block;
+    uint32_t first_height;
+    bool has_tip;
+    struct shr_block_record tip;
+};
+
+/* Reads the tip from the state again: after opening, applying and rolling back. */
+static int load_tip(struct follow *f, struct shrewd_error *err) {
+    struct shrewd_error none;
+    int code = shr_state_tip(f->state, &f->tip, &none);
+    if (code != 0 && code != SHREWD_NOT_FOUND) {
+        return shr_fail(err, code, "%s", none.message);
+    }
+    f->has_tip = code == 0;
+    atomic_store(&f->progress->tip, f->has_tip ? f->tip.height : 0);
+    atomic_store(&f->progress->has_tip, f->has_tip);
+    return 0;
+}
+
+static void announce(struct follow *f) {
+    if (f->options->on_tip != NULL) {
+        f->options->on_tip(f->options->on_tip_ctx);
+    }
+}
+
+static uint32_t next_height(const struct follow *f) {
+    return f->has_tip ? f->tip.height + 1 : f->first_height;
+}
+
+/* Finds the highest of our blocks that is on the source's best chain. A source that is merely
+ * behind us (its tip is one of our blocks) has nothing to say against ours: no reorg. */
+static int find_fork(struct follow *f, uint32_t *fork, struct shrewd_error *err) {
+    uint32_t max = f->options->max_reorg_depth == 0 ? MAX_REORG_DEPTH : f->options->max_reorg_depth;
+    uint32_t height = f->tip.height;
+    struct shr_tip best;
+    int code = shr_source_tip(f->source, &best, err);
+    if (code != 0) {
+        return code == SHREWD_NOT_FOUND ? 0 : code;
+    }
+    atomic_store(&f->progress->node_tip, best.height);
+    *fork = f->tip.height;
+    bool behind = best.height < height;
+    if (behind) {
+        height = best.height;
+    }
+    for (bool first = true;; first = false, height--) {
+        struct shr_block_record ours;
+        struct shr_hash theirs;
+        code = shr_state_block(f->state, &ours, height, err);
+        if (code == 0) {
+            code = shr_source_hash_at(f->source, &theirs, height, err);
+        }
+        if (code == SHREWD_NOT_FOUND) {
+            return 0; /* the source's tip moved back under us: look again later */
+        }
+        if (code != 0) {
+            return code;
+        }
+        if (shr_hash_eq(&ours.hash, &theirs)) {
+            *fork = behind && first ? f->tip.height : height;
+            return 0;
+        }
+        if (f->tip.height - height + 1 > max) {
+            return shr_fail(err, SHREWD_REORG_DEPTH,
+                            "the node's chain parts from ours more than %" PRIu32
+                            " blocks below our tip %" PRIu32
+                            "; nothing was rolled back. If the node is right, start again with a "
+                            "larger --max-reorg-depth",
+                            max, f->tip.height);
+        }
+        if (height == f->first_height) {
+            *fork = height - 1; /* even the first block was replaced; see below for height 0 */
+            return height > 0 ? 0
+                              : shr_fail(err, SHREWD_MISMATCH,
+                                         "the node has another genesis block than this database: "
+                                         "use another node or another --db-path");
+        }
+    }
+}
+
+/* Rolls back to the source's chain when it has left ours. */
+static int reconcile(struct follow *f, bool *rolled_back, struct shrewd_error *err) {
+    uint32_t fork = 0;
+    *rolled_back = false;
+    if (!f->has_tip) {
+        return 0;
+    }
+    fork = f->tip.height;
+    int code = find_fork(f, &fork, err);
+    if (code != 0 || fork == f->tip.height) {
+        return code;
+    }
+    uint32_t depth = f->tip.height - fork;
+    shr_warn("index", "reorg: rolling back %" PRIu32 " block%s to %" PRIu32, depth,
+             depth == 1 ? "" : "s", fork);
+    code = shr_state_rollback(f->state, fork, err);
+    if (code != 0) {
+        return code;
+    }
+    atomic_fetch_add(&f->progress->reorgs, 1);
+    atomic_fetch_add(&f->progress->reorg_blocks, depth);
+    *rolled_back = true;
+    code = load_tip(f, err);
+    announce(f);
+    return code;
+}
+
+static int apply_one(struct follow *f, struct shrewd_error *err) {
+    uint32_t near = f->options->near_tip == 0 ? NEAR_TIP : f->options->near_tip;
+    uint32_t node_tip = shr_feed_tip_height(f->feed);
+    uint64_t guest_ns = 0;
+    uint64_t start = shr_now_ns();
+    struct shr_apply apply = {
+        .state = f->state,
+        .module = f->module,
+        .height = f->block.height,
+        .hash = f->block.hash,
+        .block = shr_buf_bytes(&f->block.raw),
+        .sync = f->block.height + near > node_tip,
+        .guest_ns = &guest_ns,
+    };
+    int code = shr_apply_block(&apply, err);
+    if (code != 0) {
+        return code;
+    }
+    atomic_fetch_add(&f->progress->blocks, 1);
+    atomic_fetch_add(&f->progress->bytes, f->block.raw.len);
+    atomic_fetch_add(&f->progress->guest_ns, guest_ns);
+    atomic_fetch_add(&f->progress->apply_ns, shr_now_ns() - start);
+    atomic_store(&f->progress->node_tip, node_tip);
+    code = load_tip(f, err);
+    announce(f);
+    return code;
+}
+
+/* No block came: is the source's chain still ours, are we at its tip, is it at its end? */
+static int look_around(struct follow *f, bool *ended, struct shrewd_error *err) {
+    struct shr_tip best;
+    bool rolled_back;
+    int code = reconcile(f, &rolled_back, err);
+    if (code != 0) {
+        return code;
+    }
+    if (rolled_back) {
+        shr_feed_seek(f->feed, next_height(f));
+        return 0;
+    }
+    code = shr_source_tip(f->source, &best, err);
+    bool empty = code == SHREWD_NOT_FOUND;
+    if (code != 0 && !empty) {
+        return code;
+    }
+    if (!empty) {
+        atomic_store(&f->progress->node_tip, best.height);
+    }
+    bool at_tip = empty || best.height < next_height(f);
+    atomic_store(&f->progress->at_tip, at_tip);
+    *ended = at_tip && f->source->ops->finite;
+    return 0;
+}
+
+static int step(struct follow *f, bool *ended, struct shrewd_error *err) {
+    uint64_t start = shr_now_ns();
+    int code = shr_feed_next(f->feed, &f->block, FEED_WAIT_MS, err);
+    atomic_fetch_add(&f->progress->wait_ns, shr_now_ns() - start);
+    if (code == SHREWD_BAD_BLOCK) {
+        shr_error("index", "%s; asking the node again", err->message);
+        return 0;
+    }
+    if (code == SHREWD_NOT_FOUND) {
+        return look_around(f, ended, err);
+    }
+    if (code != 0) {
+        return code;
+    }
+    atomic_store(&f->progress->at_tip, false);
+    bool connects = !f->has_tip || shr_hash_eq(&f->block.header.prev, &f->tip.hash);
+    if (connects && f->block.height == next_height(f)) {
+        return apply_one(f, err);
+    }
+    bool rolled_back;
+    code = reconcile(f, &rolled_back, err);
+    if (code == 0) {
+        shr_feed_seek(f->feed, next_height(f));
+        if (!rolled_back && shr_stop_sleep(f->source->stop, RETRY_PAUSE_MS)) {
+            code = SHREWD_STOPPED;
+        }
+    }
+    return code;
+}
+
+int shr_follow(struct shr_state *state, struct shr_module *module, struct shr_source *source,
+               const struct shr_follow_options *options, struct shr_progress *progress,
+               struct shrewd_error *err) {
+    struct shrewd_error local;
+    struct follow f = {
+        .state = state,
+        .module = module,
+        .source = source,
+        .options = options,
+        .progress = progress,
+    };
+    struct shr_identity identity;
+    bool ended = false;
+    bool rolled_back;
+    err = err == NULL ? &local : err;
+    shr_state_identity(state, &identity);
+    f.first_height = identity.start_height;
+    atomic_store(&progress->started_ns, shr_now_ns());
+    int code = load_tip(&f, err);
+    if (code != 0) {
+        return code;
+    }
+    code = shr_feed_open(&f.feed, source, &options->feed, err);
+    if (code != 0) {
+        return code;
+    }
+    shr_progress_start(&f.report, progress, options->progress_bar);
+    code = reconcile(&f, &rolled_back, err);
+    shr_feed_seek(f.feed, next_height(&f));
+    while (code == 0 && !ended && !shr_stopped(source->stop)) {
+        if (f.has_tip && options->exit_at != SHR_NO_EXIT && f.tip.height >= options->exit_at) {
+            break;
+        }
+        code = step(&f, &ended, err);
+        shr_progress_show(&f.report);
+    }
+    shr_progress_end(&f.report);
+    shr_feed_close(f.feed);
+    shr_buf_free(&f.block.raw);
+    return code == SHREWD_STOPPED ? 0 : code;
+}
