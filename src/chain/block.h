@@ -28,6 +28,17 @@ struct shr_outpoint {
     uint32_t index;
 };
 
+struct shr_input {
+    struct shr_outpoint spends;
+    struct shr_bytes script;
+    uint32_t sequence;
+};
+
+struct shr_output {
+    uint64_t value_sats;
+    struct shr_bytes script;
+};
+
 struct shr_tx {
     struct shr_bytes raw;     /* the whole transaction, witness included */
     struct shr_bytes inputs;  /* serialised inputs, without their count */
@@ -52,12 +63,24 @@ void shr_header_hash(struct shr_hash *out, struct shr_bytes bytes);
  * target is positive and does not overflow. */
 bool shr_pow_ok(const struct shr_hash *hash, uint32_t bits);
 
-/* Bitcoin's CompactSize; non-canonical encodings and values over 2^32 are refused (false). */
+/* Bitcoin's CompactSize; non-canonical encodings and values over 2^32 - 1 are refused
+ * (false). */
 bool shr_read_compact_size(struct shr_reader_pos *pos, uint64_t *out);
-/* Reads one transaction, advancing `pos`. */
+/* Reads one transaction, advancing `pos`. One without inputs or outputs, with an unknown flag or
+ * with a witness that is empty throughout is refused: SHREWD_BAD_BLOCK says what is wrong. */
 int shr_read_tx(struct shr_reader_pos *pos, struct shr_tx *out, struct shrewd_error *err);
 /* The transaction id (without witness). */
 void shr_tx_id(struct shr_hash *out, const struct shr_tx *tx);
+/* The hash of the transaction with its witness (BIP 141); its id when it has none. */
+void shr_tx_wtxid(struct shr_hash *out, const struct shr_tx *tx);
+/* True when its only input spends nothing: the outpoint of zeros and index 2^32 - 1. */
+bool shr_tx_is_coinbase(const struct shr_tx *tx);
+/* Read a transaction's inputs and outputs one by one from `inputs` or `outputs`; false at the
+ * end. */
+bool shr_read_input(struct shr_reader_pos *pos, struct shr_input *out);
+bool shr_read_output(struct shr_reader_pos *pos, struct shr_output *out);
+/* What the coinbase commits to as its block's witnesses (BIP 141); false when it has none. */
+bool shr_witness_commitment(struct shr_hash *out, const struct shr_tx *coinbase);
 
 /* Starts reading a block's transactions: sets `pos` after the count. */
 int shr_block_open(struct shr_reader_pos *pos, uint64_t *n_txs, struct shr_bytes block,
@@ -65,8 +88,11 @@ int shr_block_open(struct shr_reader_pos *pos, uint64_t *n_txs, struct shr_bytes
 
 /* What a block must be before it is applied: it hashes to `want` (NULL: any), its proof of
  * work meets its own target, its transactions parse to the last byte, the first and only the
- * first is a coinbase, and the merkle root fits. Writes the header and the hash (either may be
- * NULL). SHREWD_BAD_BLOCK names what is wrong and the block's hash. Allocates and frees. */
+ * first is a coinbase, the merkle root fits without repeated transactions (CVE-2012-2459), and
+ * where there is any witness, the coinbase's commitment fits (BIP 141: the merkle root covers no
+ * witness). Height, time, amounts, scripts and signatures are the node's business. Writes the
+ * header and the hash (either may be NULL). SHREWD_BAD_BLOCK names what is wrong and the block's
+ * hash. Allocates and frees. */
 int shr_block_check(struct shr_header *header, struct shr_hash *hash, struct shr_bytes block,
                     const struct shr_hash *want, struct shrewd_error *err);
 

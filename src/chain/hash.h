@@ -13,6 +13,8 @@ struct shr_hash {
 
 void shr_sha256(struct shr_hash *out, struct shr_bytes data);
 void shr_sha256d(struct shr_hash *out, struct shr_bytes data);
+/* Of n byte ranges one after the other, as if they were one. */
+void shr_sha256d_parts(struct shr_hash *out, const struct shr_bytes *parts, size_t n);
 
 bool shr_hash_eq(const struct shr_hash *a, const struct shr_hash *b);
 bool shr_hash_is_zero(const struct shr_hash *hash);
