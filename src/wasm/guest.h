@@ -33,7 +33,11 @@ void shr_engine_free(struct shr_engine *engine);
  * Free every module before the engine. */
 int shr_module_new(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
                    const char *name, const char *cache_dir, struct shrewd_error *err);
-/* The same from a file. */
+/* The same for looking at only: a module whose imports make it unusable is accepted too, and
+ * every call of it fails with SHREWD_MODULE. */
+int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
+                       const char *name, const char *cache_dir, struct shrewd_error *err);
+/* shr_module_new from a file of at most 256 MiB. */
 int shr_module_open(struct shr_module **out, struct shr_engine *engine, const char *path,
                     const char *cache_dir, struct shrewd_error *err);
 void shr_module_free(struct shr_module *module);

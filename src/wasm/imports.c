@@ -1,0 +1,360 @@
+/* imports.c: the seven functions a guest may call, and the trap that every other import is.
+ *
+ * Pointers and lengths come from the guest and are checked here, each against the memory's size
+ * at that moment; what is wrong ends the run with a message that names function and argument. */
+#include "wasm/internal.h"
+
+#include "base/endian.h"
+#include "base/log.h"
+#include "wasm/flush.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ABORT_MESSAGE_UNITS 300 /* UTF-16 units of an abort's message that are reported */
+#define ABORT_FILE_UNITS 100
+
+struct memory {
+    uint8_t *data;
+    size_t size;
+};
+
+/* Any trap will do: the run's fault says what happened. */
+static wasm_trap_t *trap_now(void) {
+    return wasmtime_trap_new("ended by an import", strlen("ended by an import"));
+}
+
+static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    run->fault.code = code;
+    vsnprintf(run->fault.message, sizeof run->fault.message, format, args);
+    va_end(args);
+    return trap_now();
+}
+
+/* The run this call belongs to, with the guest's memory; a trap when it exports none. During
+ * the start section the instance is known to its caller only, hence the look-up here. */
+static wasm_trap_t *enter(struct shr_run **run, struct memory *memory, wasmtime_caller_t *caller,
+                          const char *function) {
+    wasmtime_context_t *context = wasmtime_caller_context(caller);
+    *run = wasmtime_context_get_data(context);
+    if (!(*run)->has_memory) {
+        wasmtime_extern_t item;
+        if (!wasmtime_caller_export_get(caller, "memory", strlen("memory"), &item) ||
+            item.kind != WASMTIME_EXTERN_MEMORY) {
+            return fault(*run, SHREWD_TRAP, "%s: the module exports no memory named 'memory'",
+                         function);
+        }
+        (*run)->memory = item.of.memory;
+        (*run)->has_memory = true;
+    }
+    memory->data = wasmtime_memory_data(context, &(*run)->memory);
+    memory->size = wasmtime_memory_data_size(context, &(*run)->memory);
+    return NULL;
+}
+
+bool shr_guest_buffer(struct shr_bytes *out, struct shr_bytes memory, uint32_t ptr, char *why,
+                      size_t why_size) {
+    if (ptr < 4) {
+        snprintf(why, why_size, "pointer %u is null: a buffer's length is read 4 bytes before it",
+                 ptr);
+        return false;
+    }
+    if (ptr > memory.len) {
+        snprintf(why, why_size, "pointer %u is past the end of the memory of %zu bytes", ptr,
+                 memory.len);
+        return false;
+    }
+    uint32_t len = shr_get_le32(memory.data + ptr - 4);
+    if (len > memory.len - ptr) {
+        snprintf(why, why_size,
+                 "the buffer at pointer %u with length %u reaches past the end of the memory of "
+                 "%zu bytes",
+                 ptr, len, memory.len);
+        return false;
+    }
+    *out = shr_bytes(memory.data + ptr, len);
+    return true;
+}
+
+static wasm_trap_t *read_buffer(struct shr_run *run, struct shr_bytes *out, struct memory memory,
+                                uint32_t ptr, const char *function, const char *argument) {
+    char why[200];
+    if (!shr_guest_buffer(out, shr_bytes(memory.data, memory.size), ptr, why, sizeof why)) {
+        return fault(run, SHREWD_TRAP, "%s: argument '%s': %s", function, argument, why);
+    }
+    return NULL;
+}
+
+static wasm_trap_t *check_room(struct shr_run *run, struct memory memory, uint32_t ptr,
+                               uint64_t len, const char *function, const char *argument) {
+    if (ptr + len > memory.size) {
+        return fault(run, SHREWD_TRAP,
+                     "%s: argument '%s': %llu bytes at pointer %u reach past the end of the "
+                     "memory of %zu bytes",
+                     function, argument, (unsigned long long)len, ptr, memory.size);
+    }
+    return NULL;
+}
+
+static wasm_trap_t *host_len(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                             size_t n_args) {
+    struct shr_run *run = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    args[0].i32 = (int32_t)(4 + run->call->payload.len);
+    return NULL;
+}
+
+static wasm_trap_t *load_input(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                               size_t n_args) {
+    struct shr_run *run;
+    struct memory memory;
+    uint32_t ptr = (uint32_t)args[0].i32;
+    wasm_trap_t *trap = enter(&run, &memory, caller, "__load_input");
+    if (trap == NULL) {
+        trap = check_room(run, memory, ptr, 4 + run->call->payload.len, "__load_input", "ptr");
+    }
+    if (trap == NULL) {
+        shr_put_le32(memory.data + ptr, run->call->height);
+        if (run->call->payload.len > 0) {
+            memcpy(memory.data + ptr + 4, run->call->payload.data, run->call->payload.len);
+        }
+    }
+    return trap;
+}
+
+/* Fills the run's one-entry cache with the value of `key`. Nothing a guest does during a run
+ * changes what it reads, so the entry stays right until the run ends. */
+static wasm_trap_t *look_up(struct shr_run *run, struct shr_bytes key) {
+    if (run->cached && shr_bytes_eq(shr_buf_bytes(&run->cached_key), key)) {
+        return NULL;
+    }
+    run->cached = false;
+    const struct shr_guest_host *host = run->call->host;
+    int code = host->get(host->ctx, &run->cached_value, key, &run->fault);
+    if (code != 0 && code != SHREWD_NOT_FOUND) {
+        run->fault.code = code;
+        run->fault_is_host = true;
+        return trap_now();
+    }
+    run->fault.code = 0;
+    shr_buf_set(&run->cached_key, key);
+    run->cached_found = code == 0;
+    run->cached = true;
+    return NULL;
+}
+
+static wasm_trap_t *get_len(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                            size_t n_args) {
+    struct shr_run *run;
+    struct memory memory;
+    struct shr_bytes key;
+    wasm_trap_t *trap = enter(&run, &memory, caller, "__get_len");
+    if (trap == NULL) {
+        trap = read_buffer(run, &key, memory, (uint32_t)args[0].i32, "__get_len", "key");
+    }
+    if (trap == NULL) {
+        trap = look_up(run, key);
+    }
+    if (trap != NULL) {
+        return trap;
+    }
+    size_t len = run->cached_found ? run->cached_value.len : 0;
+    if (len > INT32_MAX) {
+        return fault(run, SHREWD_TRAP,
+                     "__get_len: argument 'key': its value of %zu bytes does "
+                     "not fit an i32",
+                     len);
+    }
+    args[0].i32 = (int32_t)len;
+    return NULL;
+}
+
+static wasm_trap_t *get(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                        size_t n_args) {
+    struct shr_run *run;
+    struct memory memory;
+    struct shr_bytes key;
+    uint32_t out = (uint32_t)args[1].i32;
+    wasm_trap_t *trap = enter(&run, &memory, caller, "__get");
+    if (trap == NULL) {
+        trap = read_buffer(run, &key, memory, (uint32_t)args[0].i32, "__get", "key");
+    }
+    if (trap == NULL) {
+        trap = look_up(run, key);
+    }
+    if (trap != NULL || !run->cached_found || run->cached_value.len == 0) {
+        return trap;
+    }
+    trap = check_room(run, memory, out, run->cached_value.len, "__get", "out");
+    if (trap == NULL) {
+        memcpy(memory.data + out, run->cached_value.data, run->cached_value.len);
+    }
+    return trap;
+}
+
+static int put_pair(void *ctx, struct shr_bytes key, struct shr_bytes value,
+                    struct shrewd_error *err) {
+    struct shr_run *run = ctx;
+    const struct shr_guest_host *host = run->call->host;
+    int code = host->put(host->ctx, key, value, err);
+    run->fault_is_host = code != 0;
+    return code;
+}
+
+static wasm_trap_t *flush(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                          size_t n_args) {
+    struct shr_run *run = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    if (run->is_view) {
+        return NULL; /* newer guests pass other things here: not even looked at */
+    }
+    struct memory memory;
+    struct shr_bytes message;
+    wasm_trap_t *trap = enter(&run, &memory, caller, "__flush");
+    if (trap == NULL) {
+        trap = read_buffer(run, &message, memory, (uint32_t)args[0].i32, "__flush", "ptr");
+    }
+    if (trap != NULL) {
+        return trap;
+    }
+    struct shrewd_error err = {0};
+    int code = shr_flush_decode(message, put_pair, run, &err);
+    if (code != 0 && run->fault_is_host) {
+        run->fault = err;
+        run->fault.code = code;
+        return trap_now();
+    }
+    if (code != 0) {
+        return fault(run, code, "__flush: %s", err.message);
+    }
+    run->flushed = true;
+    return NULL;
+}
+
+static wasm_trap_t *log_text(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                             size_t n_args) {
+    struct shr_run *run;
+    struct memory memory;
+    struct shr_bytes text;
+    wasm_trap_t *trap = enter(&run, &memory, caller, "__log");
+    if (trap == NULL) {
+        trap = read_buffer(run, &text, memory, (uint32_t)args[0].i32, "__log", "ptr");
+    }
+    if (trap == NULL && run->call->host->log != NULL) {
+        run->call->host->log(run->call->host->ctx, text);
+    }
+    return trap;
+}
+
+static void add_utf8(struct shr_buf *out, uint32_t c) {
+    if (c < 0x80) {
+        shr_buf_add_u8(out, (uint8_t)c);
+    } else if (c < 0x800) {
+        shr_buf_add_u8(out, (uint8_t)(0xc0 | c >> 6));
+    } else if (c < 0x10000) {
+        shr_buf_add_u8(out, (uint8_t)(0xe0 | c >> 12));
+    } else {
+        shr_buf_add_u8(out, (uint8_t)(0xf0 | c >> 18));
+        shr_buf_add_u8(out, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
+    }
+    if (c >= 0x800) {
+        shr_buf_add_u8(out, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
+    }
+    if (c >= 0x80) {
+        shr_buf_add_u8(out, (uint8_t)(0x80 | (c & 0x3f)));
+    }
+}
+
+/* Appends an AssemblyScript string (UTF-16LE, its length in bytes before it) as UTF-8. */
+static void add_utf16(struct shr_buf *out, struct shr_bytes text, size_t units_max) {
+    size_t units = text.len / 2;
+    for (size_t i = 0; i < units && i < units_max; i++) {
+        uint32_t c = shr_get_le16(text.data + 2 * i);
+        if (c >= 0xd800 && c < 0xdc00 && i + 1 < units) {
+            uint32_t low = shr_get_le16(text.data + 2 * (i + 1));
+            if (low >= 0xdc00 && low < 0xe000) {
+                c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+                i++;
+            }
+        }
+        add_utf8(out, c >= 0xd800 && c < 0xe000 ? 0xfffd : c);
+    }
+    if (units > units_max) {
+        shr_buf_add_str(out, "...");
+    }
+}
+
+static void add_abort_text(struct shr_buf *out, struct memory memory, uint32_t ptr,
+                           size_t units_max) {
+    struct shr_bytes text;
+    struct shr_buf utf8 = {0};
+    char why[200];
+    if (ptr == 0) {
+        shr_buf_add_str(out, "(null)");
+    } else if (!shr_guest_buffer(&text, shr_bytes(memory.data, memory.size), ptr, why,
+                                 sizeof why)) {
+        shr_buf_printf(out, "(%s)", why);
+    } else {
+        add_utf16(&utf8, text, units_max);
+        shr_escape(out, shr_buf_bytes(&utf8));
+    }
+    shr_buf_free(&utf8);
+}
+
+static wasm_trap_t *abort_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                               size_t n_args) {
+    struct shr_run *run;
+    struct memory memory;
+    wasm_trap_t *trap = enter(&run, &memory, caller, "abort");
+    if (trap != NULL) {
+        return trap;
+    }
+    struct shr_buf text = {0};
+    add_abort_text(&text, memory, (uint32_t)args[0].i32, ABORT_MESSAGE_UNITS);
+    shr_buf_add_str(&text, " at ");
+    add_abort_text(&text, memory, (uint32_t)args[1].i32, ABORT_FILE_UNITS);
+    trap = fault(run, SHREWD_TRAP, "abort: %s:%u:%u", shr_buf_cstr(&text), (uint32_t)args[2].i32,
+                 (uint32_t)args[3].i32);
+    shr_buf_free(&text);
+    return trap;
+}
+
+wasm_trap_t *shr_import_trap(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
+                             size_t n_args) {
+    const struct shr_module_import *import = env;
+    struct shr_run *run = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    return fault(run, SHREWD_TRAP,
+                 "called the import %.100s.%.100s %.100s, which shrewd does not provide",
+                 import->module, import->name, import->type);
+}
+
+static const struct {
+    const char *name;
+    const char *type;
+    wasmtime_func_unchecked_callback_t call;
+} abi[] = {
+    {"__host_len", "() -> i32", host_len},
+    {"__load_input", "(i32) -> ()", load_input},
+    {"__get_len", "(i32) -> i32", get_len},
+    {"__get", "(i32, i32) -> ()", get},
+    {"__flush", "(i32) -> ()", flush},
+    {"__log", "(i32) -> ()", log_text},
+    {"abort", "(i32, i32, i32, i32) -> ()", abort_call},
+};
+
+int shr_abi_find(const char *module, const char *name, const char *type) {
+    for (int i = 0; i < (int)(sizeof abi / sizeof abi[0]); i++) {
+        if (strcmp(module, "env") == 0 && strcmp(name, abi[i].name) == 0) {
+            return strcmp(type, abi[i].type) == 0 ? i : -1;
+        }
+    }
+    return -1;
+}
+
+wasmtime_func_unchecked_callback_t shr_abi_callback(int index) {
+    return abi[index].call;
+}

@@ -1,0 +1,95 @@
+/* memory.c: the memories of guests, reserved whole and made accessible as they grow.
+ *
+ * Guests branch on a failed memory.grow, so it may fail only for reasons that are the same on
+ * every machine. Wasmtime's own memories pass the host's ENOMEM on to the guest. Ours note it
+ * for the thread that runs the guest, and the run is then given up as SHREWD_NO_MEMORY.
+ */
+#include "wasm/internal.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+struct guest_memory {
+    uint8_t *base;
+    size_t mapped;   /* bytes reserved, guard included */
+    size_t capacity; /* bytes it may grow to without moving */
+    size_t size;     /* bytes accessible now */
+};
+
+static _Thread_local bool host_refused;
+
+bool shr_memory_refused_clear(void) {
+    bool was = host_refused;
+    host_refused = false;
+    return was;
+}
+
+bool shr_memory_refused(void) {
+    return host_refused;
+}
+
+void shr_memory_refused_set(bool refused) {
+    host_refused = refused;
+}
+
+static wasmtime_error_t *refuse(const char *what) {
+    host_refused = true;
+    return wasmtime_error_new(what);
+}
+
+static uint8_t *memory_get(void *env, size_t *size, size_t *capacity) {
+    const struct guest_memory *memory = env;
+    *size = memory->size;
+    *capacity = memory->capacity;
+    return memory->base;
+}
+
+static wasmtime_error_t *memory_grow(void *env, size_t new_size) {
+    struct guest_memory *memory = env;
+    if (new_size > memory->capacity) {
+        /* Wasmtime has checked it against the limits already: this is the address space. */
+        return refuse("a memory beyond its reservation");
+    }
+    if (new_size > memory->size &&
+        mprotect(memory->base + memory->size, new_size - memory->size, PROT_READ | PROT_WRITE)) {
+        return refuse("the host has no memory left");
+    }
+    memory->size = new_size;
+    return NULL;
+}
+
+static void memory_free(void *env) {
+    struct guest_memory *memory = env;
+    munmap(memory->base, memory->mapped);
+    free(memory);
+}
+
+static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type, size_t minimum,
+                                    size_t maximum, size_t reserved, size_t guard,
+                                    wasmtime_linear_memory_t *out) {
+    if (minimum > reserved) {
+        return wasmtime_error_new("a memory larger than 4 GiB");
+    }
+    void *base =
+        mmap(NULL, reserved + guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        return refuse("the host has no address space left for a guest's memory");
+    }
+    struct guest_memory *memory = shr_alloc(sizeof *memory);
+    *memory = (struct guest_memory){
+        .base = base, .mapped = reserved + guard, .capacity = reserved, .size = 0};
+    wasmtime_error_t *error = memory_grow(memory, minimum);
+    if (error != NULL) {
+        memory_free(memory);
+        return error;
+    }
+    *out = (wasmtime_linear_memory_t){.env = memory,
+                                      .get_memory = memory_get,
+                                      .grow_memory = memory_grow,
+                                      .finalizer = memory_free};
+    return NULL;
+}
+
+wasmtime_memory_creator_t shr_memory_creator = {.new_memory = memory_new};

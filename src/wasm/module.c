@@ -1,0 +1,205 @@
+/* module.c: from bytes to a module that is compiled, linked and ready to be instantiated. */
+#include "wasm/internal.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int module_error(struct shrewd_error *err, const char *name, const char *doing,
+                        wasmtime_error_t *error) {
+    struct shr_buf text = {0};
+    shr_wasmtime_text(&text, error);
+    int code = shr_fail(err, SHREWD_MODULE, "'%s' %s: %s", name, doing, shr_buf_cstr(&text));
+    shr_buf_free(&text);
+    return code;
+}
+
+/* The wasm binary of `code`: itself, or its translation, which `translated` then owns. */
+static int to_binary(struct shr_bytes *out, wasm_byte_vec_t *translated, struct shr_bytes code,
+                     const char *name, struct shrewd_error *err) {
+    if (code.len > SHR_MODULE_SIZE_MAX) {
+        return shr_fail(err, SHREWD_MODULE, "'%s' has %zu bytes, more than the %u allowed", name,
+                        code.len, SHR_MODULE_SIZE_MAX);
+    }
+    if (code.len == 0) {
+        return shr_fail(err, SHREWD_MODULE, "'%s' is empty: expected a .wasm or .wat module", name);
+    }
+    if (code.len >= 4 && memcmp(code.data, "\0asm", 4) == 0) {
+        *out = code;
+        return 0;
+    }
+    if (memchr(code.data, 0, code.len) != NULL) {
+        return shr_fail(err, SHREWD_MODULE,
+                        "'%s' is neither wasm (it does not begin with \\0asm) nor wat text", name);
+    }
+    wasmtime_error_t *error = wasmtime_wat2wasm((const char *)code.data, code.len, translated);
+    if (error != NULL) {
+        return module_error(err, name, "is not wasm, nor wat text", error);
+    }
+    *out = shr_bytes(translated->data, translated->size);
+    return 0;
+}
+
+static int compile(struct shr_module *module, struct shr_bytes binary, const char *cache_dir,
+                   struct shrewd_error *err) {
+    if (cache_dir != NULL) {
+        module->compiled = shr_cache_load(module->wasm, cache_dir, &module->hash, module->name);
+        module->info.from_cache = module->compiled != NULL;
+    }
+    if (module->compiled == NULL) {
+        wasmtime_error_t *error =
+            wasmtime_module_new(module->wasm, binary.data, binary.len, &module->compiled);
+        if (error != NULL) {
+            return module_error(err, module->name, "cannot be compiled", error);
+        }
+        if (cache_dir != NULL) {
+            shr_cache_store(module->compiled, cache_dir, &module->hash, module->name);
+        }
+    }
+    return 0;
+}
+
+/* Why the module cannot run, naming the imports at fault; NULL when it can. Caller frees. */
+static char *find_unsupported(const struct shr_module *module) {
+    const struct shr_module_info *info = &module->info;
+    struct shr_buf text = {0};
+    for (size_t i = 0; i < info->n_imports && text.len < 600; i++) {
+        const struct shr_module_import *import = &info->imports[i];
+        if (import->status == SHR_IMPORT_UNSUPPORTED) {
+            shr_buf_printf(&text, "%s%s %.100s.%.100s", text.len > 0 ? ", " : "", import->type,
+                           import->module, import->name);
+        }
+    }
+    if (text.len == 0) {
+        return NULL;
+    }
+    char *why = shr_asprintf("'%s' imports what only a module can give itself: %s; only functions "
+                             "can be imported",
+                             module->name, shr_buf_cstr(&text));
+    shr_buf_free(&text);
+    return why;
+}
+
+static wasmtime_error_t *define(wasmtime_linker_t *linker, const wasm_importtype_t *type,
+                                struct shr_module_import *import) {
+    const wasm_name_t *module_name = wasm_importtype_module(type);
+    const wasm_name_t *name = wasm_importtype_name(type);
+    wasmtime_func_unchecked_callback_t call = shr_import_trap;
+    if (import->status == SHR_IMPORT_ABI) {
+        call = shr_abi_callback(shr_abi_find(import->module, import->name, import->type));
+    }
+    return wasmtime_linker_define_func_unchecked(
+        linker, module_name->data, module_name->size, name->data, name->size,
+        wasm_externtype_as_functype_const(wasm_importtype_type(type)), call, import, NULL);
+}
+
+static int link_imports(struct shr_module *module, wasmtime_linker_t *linker,
+                        struct shrewd_error *err) {
+    wasm_importtype_vec_t types;
+    wasmtime_module_imports(module->compiled, &types);
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < types.size; i++) {
+        wasmtime_error_t *error = define(linker, types.data[i], &module->info.imports[i]);
+        if (error != NULL) {
+            code = module_error(err, module->name, "cannot be linked", error);
+        }
+    }
+    wasm_importtype_vec_delete(&types);
+    return code;
+}
+
+static int link_module(struct shr_module *module, struct shrewd_error *err) {
+    wasmtime_linker_t *linker = wasmtime_linker_new(module->wasm);
+    wasmtime_linker_allow_shadowing(linker, true); /* one function may be imported twice */
+    int code = link_imports(module, linker, err);
+    if (code == 0) {
+        wasmtime_error_t *error =
+            wasmtime_linker_instantiate_pre(linker, module->compiled, &module->pre);
+        if (error != NULL) {
+            code = module_error(err, module->name, "cannot be linked", error);
+        }
+    }
+    wasmtime_linker_delete(linker);
+    return code;
+}
+
+int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
+                       const char *name, const char *cache_dir, struct shrewd_error *err) {
+    wasm_byte_vec_t translated = {0, NULL};
+    struct shr_bytes binary;
+    int status = to_binary(&binary, &translated, code, name, err);
+    if (status != 0) {
+        return status;
+    }
+    struct shr_module *module = shr_alloc(sizeof *module);
+    module->wasm = engine->wasm;
+    module->name = shr_strdup(name);
+    shr_sha256(&module->hash, binary);
+    status = compile(module, binary, cache_dir, err);
+    if (status == 0) {
+        shr_info_fill(module, binary);
+        module->unusable = find_unsupported(module);
+        status = module->unusable == NULL ? link_module(module, err) : 0;
+    }
+    if (translated.data != NULL) {
+        wasm_byte_vec_delete(&translated);
+    }
+    if (status != 0) {
+        shr_module_free(module);
+        return status;
+    }
+    *out = module;
+    return 0;
+}
+
+int shr_module_new(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
+                   const char *name, const char *cache_dir, struct shrewd_error *err) {
+    struct shr_module *module = NULL;
+    int status = shr_module_inspect(&module, engine, code, name, cache_dir, err);
+    if (status == 0 && module->unusable != NULL) {
+        status = shr_fail(err, SHREWD_MODULE, "%s", module->unusable);
+        shr_module_free(module);
+        return status;
+    }
+    if (status == 0) {
+        *out = module;
+    }
+    return status;
+}
+
+int shr_module_open(struct shr_module **out, struct shr_engine *engine, const char *path,
+                    const char *cache_dir, struct shrewd_error *err) {
+    struct shr_buf code = {0};
+    int status = shr_file_read(&code, path, SHR_MODULE_SIZE_MAX, err);
+    if (status == 0) {
+        status = shr_module_new(out, engine, shr_buf_bytes(&code), path, cache_dir, err);
+    }
+    shr_buf_free(&code);
+    return status;
+}
+
+void shr_module_free(struct shr_module *module) {
+    if (module == NULL) {
+        return;
+    }
+    if (module->pre != NULL) {
+        wasmtime_instance_pre_delete(module->pre);
+    }
+    if (module->compiled != NULL) {
+        wasmtime_module_delete(module->compiled);
+    }
+    shr_info_free(&module->info);
+    free(module->unusable);
+    free(module->name);
+    free(module);
+}
+
+const struct shr_hash *shr_module_hash(const struct shr_module *module) {
+    return &module->hash;
+}
+
+const struct shr_module_info *shr_module_info(const struct shr_module *module) {
+    return &module->info;
+}
