@@ -1,9 +1,12 @@
 /* config.h: what the operator asked for: flags, environment, config file, defaults, in this
- * order of precedence. One struct for every command; strings are owned by it, NULL when unset. */
+ * order of precedence. One struct for every command; strings are owned by it, NULL when unset.
+ * Not thread-safe while being filled; read-only for the command afterwards. */
 #ifndef SHR_CLI_CONFIG_H
 #define SHR_CLI_CONFIG_H
 
 #include "base/error.h"
+#include "base/log.h"
+#include "cli/commands.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,15 +59,27 @@ struct shr_config {
     uint32_t snapshot_interval;
     char *repo;
     /* the command's own */
-    char *server; /* --server URL: ask a running daemon instead of a database */
+    char *server;    /* --server URL: ask a running daemon instead of a database */
     uint32_t height; /* --height; SHR_UNSET: latest */
     char *prefix;    /* --prefix, hex or text */
     bool json;
     bool yes;
     bool keep; /* demo --keep */
-    char **args; /* positional arguments */
+    /* general */
+    char *config_file; /* --config, already read */
+    enum shr_log_level log_level;
+    bool help;    /* --help: nothing else was checked */
+    bool version; /* --version: the same */
+    char **args;  /* positional arguments */
     int n_args;
 };
+
+/* Fills `out` for `command` from argv (argv[0] and the command's name are not in it), the
+ * environment and the config file. SHREWD_INVALID, or the config file's read error, with a message
+ * for the operator; nothing is left to free then. */
+int shr_config_load(struct shr_config *out, const struct shr_command *command, int argc,
+                    char **argv, struct shrewd_error *err);
+void shr_config_free(struct shr_config *config); /* leaves {0} */
 
 /* Each command: src/cli/<name>.c. Returns an exit code. */
 int shr_cmd_run(struct shr_config *config);

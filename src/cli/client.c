@@ -1,0 +1,195 @@
+#include "cli/client.h"
+
+#include "base/alloc.h"
+#include "base/hex.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPLY_MAX (600u * 1024u * 1024u) /* bytes: a view's 256 MiB as hex, and some */
+#define CONNECT_MS 10000L
+#define CALL_S 600L
+
+struct shr_client {
+    CURL *curl;
+    struct curl_slist *headers;
+    char *url;
+    struct shr_buf reply;
+    int next_id;
+    char curl_error[CURL_ERROR_SIZE];
+};
+
+static size_t on_bytes(char *data, size_t size, size_t n, void *ctx) {
+    struct shr_client *client = ctx;
+    if (client->reply.len + size * n > REPLY_MAX) {
+        return 0;
+    }
+    shr_buf_append(&client->reply, data, size * n);
+    return size * n;
+}
+
+int shr_client_open(struct shr_client **out, const char *url, struct shrewd_error *err) {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    struct shr_client *client = shr_alloc(sizeof *client);
+    client->url = shr_strdup(url);
+    client->curl = curl_easy_init();
+    client->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    if (client->curl == NULL || client->headers == NULL) {
+        shr_client_close(client);
+        return shr_fail(err, SHREWD_NO_MEMORY, "cannot start an HTTP client");
+    }
+    CURL *curl = client->curl;
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->curl_error);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, client);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, CALL_S);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    *out = client;
+    return 0;
+}
+
+void shr_client_close(struct shr_client *client) {
+    if (client == NULL) {
+        return;
+    }
+    curl_slist_free_all(client->headers);
+    curl_easy_cleanup(client->curl);
+    shr_buf_free(&client->reply);
+    free(client->url);
+    free(client);
+}
+
+/* The URL without what stands between "://" and "@": passwords stay out of messages. */
+static char *shown_url(const struct shr_client *client) {
+    const char *scheme_end = strstr(client->url, "://");
+    const char *host = scheme_end != NULL ? scheme_end + 3 : client->url;
+    size_t authority = strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', authority);
+    return at == NULL ? shr_strdup(client->url)
+                      : shr_asprintf("%.*s%s", (int)(host - client->url), client->url, at + 1);
+}
+
+static int fail_server(const struct shr_client *client, struct shrewd_error *err,
+                       const char *what) {
+    char *url = shown_url(client);
+    shr_fail(err, SHREWD_IO, "the server at %s %s", url, what);
+    free(url);
+    return SHREWD_IO;
+}
+
+static int post(struct shr_client *client, const char *body, size_t len, struct shrewd_error *err) {
+    long status = 0;
+    shr_buf_clear(&client->reply);
+    client->curl_error[0] = 0;
+    curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
+    CURLcode failed = curl_easy_perform(client->curl);
+    if (failed != CURLE_OK) {
+        const char *why =
+            client->curl_error[0] != 0 ? client->curl_error : curl_easy_strerror(failed);
+        char *what = shr_asprintf("did not answer: %s; is 'shrewd run' running there?", why);
+        fail_server(client, err, what);
+        free(what);
+        return SHREWD_IO;
+    }
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 200) {
+        char *what = shr_asprintf("answered HTTP status %ld, not a JSON-RPC reply", status);
+        fail_server(client, err, what);
+        free(what);
+        return SHREWD_IO;
+    }
+    return 0;
+}
+
+/* The libshrewd code of an error the server answered: by name in error.data.error, else by what
+ * the JSON-RPC code means everywhere. */
+static int code_of(json_t *error) {
+    const char *name = json_string_value(json_object_get(json_object_get(error, "data"), "error"));
+    if (name != NULL) {
+#define SHR_X(NAME, code, text)                                                                    \
+    if (strcmp(name, #NAME) == 0) {                                                                \
+        return code;                                                                               \
+    }
+        SHREWD_ERROR_MAP(SHR_X)
+#undef SHR_X
+    }
+    json_int_t code = json_integer_value(json_object_get(error, "code"));
+    return code == -32602 ? SHREWD_INVALID : code == -32000 ? SHREWD_GUEST : SHREWD_IO;
+}
+
+static int take_result(struct shr_client *client, json_t **result, json_t *reply,
+                       struct shrewd_error *err) {
+    json_t *error = json_object_get(reply, "error");
+    if (error != NULL && !json_is_null(error)) {
+        const char *message = json_string_value(json_object_get(error, "message"));
+        return shr_fail(err, code_of(error), "%.900s",
+                        message != NULL ? message : "the server answered an error without message");
+    }
+    json_t *value = json_object_get(reply, "result");
+    if (value == NULL) {
+        return fail_server(client, err, "answered neither a result nor an error");
+    }
+    *result = json_incref(value);
+    return 0;
+}
+
+int shr_client_call(struct shr_client *client, json_t **result, const char *method, json_t *params,
+                    struct shrewd_error *err) {
+    json_t *request = json_pack("{s:s,s:i,s:s,s:o}", "jsonrpc", "2.0", "id", ++client->next_id,
+                                "method", method, "params", params);
+    char *body = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    if (body == NULL) {
+        return shr_fail(err, SHREWD_INVALID, "%s: the arguments are not UTF-8 text", method);
+    }
+    json_t *reply = NULL;
+    int code = post(client, body, strlen(body), err);
+    if (code == 0) {
+        reply = json_loadb((const char *)client->reply.data, client->reply.len, 0, NULL);
+        code = reply == NULL ? fail_server(client, err, "answered something that is not JSON")
+                             : take_result(client, result, reply, err);
+    }
+    json_decref(reply);
+    free(body);
+    return code;
+}
+
+int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const char *method,
+                        json_t *params, struct shrewd_error *err) {
+    json_t *result = NULL;
+    int code = shr_client_call(client, &result, method, params, err);
+    if (code != 0) {
+        return code;
+    }
+    shr_buf_clear(out);
+    if (!json_is_string(result) ||
+        !shr_hex_decode(out, json_string_value(result), json_string_length(result), NULL)) {
+        code = fail_server(client, err, "answered something that is not hex");
+    }
+    json_decref(result);
+    return code;
+}
+
+int shr_client_height(struct shr_client *client, uint32_t *out, struct shrewd_error *err) {
+    json_t *result = NULL;
+    int code = shr_client_call(client, &result, "metashrew_height", json_array(), err);
+    if (code != 0) {
+        return code;
+    }
+    const char *text = json_string_value(result);
+    char *end = NULL;
+    unsigned long long height = text != NULL ? strtoull(text, &end, 10) : 0;
+    if (text == NULL || *text < '0' || *text > '9' || *end != 0 || height > UINT32_MAX) {
+        code = fail_server(client, err, "answered something that is not a height");
+    } else {
+        *out = (uint32_t)height;
+    }
+    json_decref(result);
+    return code;
+}

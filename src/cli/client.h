@@ -1,0 +1,27 @@
+/* client.h: asking a running shrewd over JSON-RPC, for --server. One thread a client. */
+#ifndef SHR_CLI_CLIENT_H
+#define SHR_CLI_CLIENT_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <jansson.h>
+
+struct shr_client;
+
+/* `url`: http or https, with user:password@ when a proxy wants one. Connects on the first call. */
+int shr_client_open(struct shr_client **out, const char *url, struct shrewd_error *err);
+void shr_client_close(struct shr_client *client); /* NULL is fine */
+
+/* Calls `method`; takes over `params` (an array), also on failure. *result is the caller's, to
+ * json_decref. An error the server answers comes back with its libshrewd code when it names one
+ * (SHREWD_INVALID for refused parameters); SHREWD_IO: no server there, or not a JSON-RPC one. */
+int shr_client_call(struct shr_client *client, json_t **result, const char *method, json_t *params,
+                    struct shrewd_error *err);
+/* The same for methods that answer bytes as a hex string; replaces `out`. */
+int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const char *method,
+                        json_t *params, struct shrewd_error *err);
+/* The last indexed height; SHREWD_NOT_FOUND when nothing is indexed yet. */
+int shr_client_height(struct shr_client *client, uint32_t *out, struct shrewd_error *err);
+
+#endif

@@ -1,0 +1,101 @@
+#include "cli/commands.h"
+
+#include "cli/options.h"
+
+#include <stdint.h>
+#include <string.h>
+
+const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
+    [SHR_COMMAND_RUN] =
+        {SHR_COMMAND_RUN, "run", NULL, 0, 0, NULL,
+         "follow a Bitcoin node, index every block, answer JSON-RPC",
+         "Runs the module over every block of the node's best chain, keeps every version\n"
+         "of its state, follows reorgs, and answers the module's views over HTTP at any\n"
+         "height. It is what shrewd does when no command is given. Ends on SIGTERM or\n"
+         "Ctrl-C with nothing half-written.",
+         "shrewd run --daemon-rpc-url http://127.0.0.1:8332 --auth user:password \\\n"
+         "    --indexer module.wasm --db-path /var/lib/shrewd/db\n"
+         "shrewd run --blocks bootstrap.dat --indexer module.wasm --db-path db --exit-at 1000\n"
+         "shrewd run --config /etc/shrewd/shrewd.conf"},
+    [SHR_COMMAND_VIEW] =
+        {SHR_COMMAND_VIEW, "view", "NAME [HEX]", 1, 2, NULL,
+         "ask one of the module's views, at any height",
+         "Runs the view NAME on the input HEX (0x optional; empty when left out) and\n"
+         "prints its answer as 0x hex: from a database, also while 'shrewd run' writes\n"
+         "it, or from a running shrewd.",
+         "shrewd view balance 0014abcd --db-path db --indexer balances.wasm\n"
+         "shrewd view totals --height 840000 --server http://127.0.0.1:8080"},
+    [SHR_COMMAND_PREVIEW] =
+        {SHR_COMMAND_PREVIEW, "preview", "BLOCK NAME [HEX]", 2, 3, NULL,
+         "ask a view as if one more block had been indexed",
+         "Indexes BLOCK (a file of raw bytes or hex, hex itself, or - for standard\n"
+         "input) on top of the state after --height, in memory, then runs the view NAME\n"
+         "there. Nothing is stored.",
+         "shrewd preview block.bin balance 0014abcd --db-path db --indexer balances.wasm\n"
+         "bitcoin-cli getblock HASH 0 | shrewd preview - totals --server 127.0.0.1:8080"},
+    [SHR_COMMAND_STATUS] =
+        {SHR_COMMAND_STATUS, "status", NULL, 0, 0, NULL,
+         "what a database holds, or how far a running shrewd is",
+         "Shows the chain, module and start height a database belongs to, its tip, keys\n"
+         "and size; or, of a running shrewd, its tip and how far behind the node it is.",
+         "shrewd status --db-path /var/lib/shrewd/db\n"
+         "shrewd status --server http://127.0.0.1:8080 --json"},
+    [SHR_COMMAND_ROLLBACK] =
+        {SHR_COMMAND_ROLLBACK, "rollback", NULL, 0, 0, NULL,
+         "remove the newest blocks from a database",
+         "Takes the database back to the state after --height, in one atomic write: an\n"
+         "interrupted rollback has either happened or not. Stop 'shrewd run' first; it\n"
+         "indexes the removed heights again when it is started.",
+         "shrewd rollback --db-path db --height 840000\n"
+         "shrewd rollback --db-path db --height 840000 --yes"},
+    [SHR_COMMAND_DUMP] =
+        {SHR_COMMAND_DUMP, "dump", NULL, 0, 0, NULL, "print every key and value at a height",
+         "Prints one line for each key, in key order: the key and the value in hex, with\n"
+         "one space between. Two databases of the same chain and module print the same\n"
+         "bytes.",
+         "shrewd dump --db-path db | sha256sum\n"
+         "shrewd dump --db-path db --height 100 --prefix /blocks/ --json"},
+    [SHR_COMMAND_INSPECT] =
+        {SHR_COMMAND_INSPECT, "inspect", "MODULE", 1, 1, NULL,
+         "what a module imports, exports and needs",
+         "Prints a module's hash, imports, views and memory limits, and what would not\n"
+         "work.",
+         "shrewd inspect module.wasm\n"
+         "shrewd inspect module.wat --json"},
+    [SHR_COMMAND_DEMO] =
+        {SHR_COMMAND_DEMO, "demo", NULL, 0, 0, NULL, "see it work, without a node",
+         "Generates a chain, indexes it, serves it, asks itself over HTTP and checks the\n"
+         "answers.",
+         "shrewd demo\n"
+         "shrewd demo --keep --port 8080"},
+    [SHR_COMMAND_COMPLETION] =
+        {SHR_COMMAND_COMPLETION, "completion", "SHELL", 1, 1, "bash zsh fish",
+         "print the completion script of a shell",
+         "Prints a script that completes commands and flags in bash, zsh or fish.",
+         "shrewd completion bash > /etc/bash_completion.d/shrewd\n"
+         "shrewd completion zsh > ~/.zfunc/_shrewd\n"
+         "shrewd completion fish > ~/.config/fish/completions/shrewd.fish"},
+};
+
+const struct shr_command *shr_command_find(const char *name) {
+    for (size_t i = 0; i < SHR_COMMAND_COUNT; i++) {
+        if (strcmp(shr_commands[i].name, name) == 0) {
+            return &shr_commands[i];
+        }
+    }
+    return NULL;
+}
+
+const char *shr_command_nearest(const char *name) {
+    const char *nearest = NULL;
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < SHR_COMMAND_COUNT; i++) {
+        const char *other = shr_commands[i].name;
+        size_t distance = shr_edit_distance(name, strlen(name), other, strlen(other));
+        if (distance < best) {
+            best = distance;
+            nearest = other;
+        }
+    }
+    return shr_edit_near(best, strlen(name)) ? nearest : NULL;
+}

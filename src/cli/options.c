@@ -1,0 +1,190 @@
+#include "cli/options.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BIT(name) (1u << SHR_COMMAND_##name)
+#define ALL ((1u << SHR_COMMAND_COUNT) - 1)
+#define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP))
+#define STORES (BIT(RUN) | READS | BIT(ROLLBACK))
+#define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
+#define NUMBER_MAX (UINT32_MAX - 1)
+#define AT(field) offsetof(struct shr_config, field)
+
+/* name, arg, kind, group, commands, min, max, default, container variable, field, help */
+const struct shr_option shr_options[] = {
+    {"daemon-rpc-url", "URL", SHR_OPTION_URL, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL,
+     "DAEMON_RPC_ADDR", AT(daemon_rpc_url),
+     "the Bitcoin node's RPC, http://[user:password@]host:port"},
+    {"auth", "USER:PASSWORD", SHR_OPTION_AUTH, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, "AUTH",
+     AT(auth), "the node's RPC user and password; wins over the URL's"},
+    {"cookie-file", "FILE", SHR_OPTION_FILE, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL,
+     AT(cookie_file), "the node's .cookie file, instead of a password"},
+    {"zmq", "URL", SHR_OPTION_SOCKET, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL, AT(zmq),
+     "the node's zmqpubhashblock address, to hear of new blocks at once"},
+    {"blocks", "PATH", SHR_OPTION_PATH, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL, AT(blocks),
+     "read blocks from a file or a node's blocks/ folder instead of a node"},
+    {"poll-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 10, 3600000, "1000", NULL,
+     AT(poll_ms), "how often to ask the node for a new block"},
+    {"start-block", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, NUMBER_MAX, "0",
+     "START_BLOCK", AT(start_block), "the first height to index, for a new database"},
+    {"exit-at", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, NUMBER_MAX, NULL, "EXIT_AT",
+     AT(exit_at), "stop once this height is indexed; otherwise follow for ever"},
+    {"max-reorg-depth", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 1, 1000000, "100", NULL,
+     AT(max_reorg_depth), "the most blocks to take back in one reorg; past it, stop"},
+    {"pipeline-size", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, 4096, "0", NULL,
+     AT(prefetch_blocks), "blocks to fetch ahead; 0 lets shrewd choose"},
+    {"prefetch-size", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, 4096, "0", NULL,
+     AT(prefetch_blocks), "another name of --pipeline-size"},
+
+    {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE, GUESTS, 0, 0, NULL, "INDEXER",
+     AT(indexer), "the module, .wasm or .wat"},
+    {"db-path", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES, 0, 0, NULL, "DB_PATH", AT(db_path),
+     "the database folder"},
+    {"label", "TEXT", SHR_OPTION_LABEL, SHR_GROUP_STATE, STORES, 0, 0, NULL, "LABEL", AT(label),
+     "keeps databases apart: the folder becomes DIR-TEXT"},
+    {"fork", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES, 0, 0, NULL, NULL, AT(fork),
+     "read through to this database, write to --db-path only"},
+    {"accept-module", NULL, SHR_OPTION_SWITCH, SHR_GROUP_STATE, GUESTS, 0, 0, NULL, NULL,
+     AT(accept_module), "go on with another module than the one the database was made with"},
+    {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, GUESTS | BIT(INSPECT) | BIT(DEMO), 0, 0,
+     NULL, NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
+    {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES, 1, 1048576, "256", NULL,
+     AT(cache_mb), "memory for the database's block cache, in MiB"},
+
+    {"host", "ADDRESS", SHR_OPTION_TEXT, SHR_GROUP_SERVER, BIT(RUN) | BIT(DEMO), 0, 0, "127.0.0.1",
+     "HOST", AT(host), "the address to listen on"},
+    {"port", "PORT", SHR_OPTION_PORT, SHR_GROUP_SERVER, BIT(RUN) | BIT(DEMO), 0, 65535, "8080",
+     "PORT", AT(port), "the port to listen on; 0 picks a free one and prints it"},
+    {"cors", "ORIGIN", SHR_OPTION_TEXT, SHR_GROUP_SERVER, BIT(RUN) | BIT(DEMO), 0, 0, NULL, NULL,
+     AT(cors), "let pages of this origin ask (Access-Control-Allow-Origin), or *"},
+    {"view-concurrency", "N", SHR_OPTION_NUMBER, SHR_GROUP_SERVER, BIT(RUN), 1, 1024, "16", NULL,
+     AT(view_concurrency), "views that may run at the same time"},
+    {"view-memory-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_SERVER, BIT(RUN), 1, 4096, "256", NULL,
+     AT(view_memory_mb), "the most memory one view may use, in MiB"},
+    {"enable-preview", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL,
+     AT(enable_preview), "no effect: previews are always on"},
+    {"reorg-check-threshold", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMPAT, BIT(RUN), 0, NUMBER_MAX,
+     "6", NULL, AT(reorg_check_threshold), "no effect: every block is checked for a reorg"},
+    {"snapshot-directory", "DIR", SHR_OPTION_DIR, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL,
+     AT(snapshot_directory), "no effect: this version makes no snapshots"},
+    {"snapshot-interval", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMPAT, BIT(RUN), 1, NUMBER_MAX, "1000",
+     NULL, AT(snapshot_interval), "no effect: this version makes no snapshots"},
+    {"repo", "URL", SHR_OPTION_TEXT, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL, AT(repo),
+     "no effect: this version takes no snapshots"},
+
+    {"server", "URL", SHR_OPTION_URL, SHR_GROUP_COMMAND, BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS), 0,
+     0, NULL, NULL, AT(server), "ask a running shrewd instead of a database"},
+    {"height", "H", SHR_OPTION_HEIGHT, SHR_GROUP_COMMAND,
+     BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK), 0, NUMBER_MAX, "latest", NULL,
+     AT(height), "the height: a number, 0x hex, or latest"},
+    {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP), 0, 0, NULL, NULL, AT(prefix),
+     "only keys that start with this: 0x hex, or text"},
+    {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, READS | BIT(ROLLBACK) | BIT(INSPECT), 0, 0,
+     NULL, NULL, AT(json), "print JSON"},
+    {"yes", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(ROLLBACK), 0, 0, NULL, NULL, AT(yes),
+     "do not ask before removing anything"},
+    {"keep", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(DEMO), 0, 0, NULL, NULL, AT(keep),
+     "keep serving after the demo, until Ctrl-C"},
+
+    {"config", "FILE", SHR_OPTION_FILE, SHR_GROUP_GENERAL, ALL, 0, 0, NULL, NULL, AT(config_file),
+     "read flags from a file: lines of name = value"},
+    {"log-level", "LEVEL", SHR_OPTION_LEVEL, SHR_GROUP_GENERAL, ALL, 0, 0, "info", NULL,
+     AT(log_level), "debug, info, warn, error or off"},
+    {"help", NULL, SHR_OPTION_ACTION, SHR_GROUP_GENERAL, ALL, 0, 0, NULL, NULL, AT(help),
+     "show this help"},
+    {"version", NULL, SHR_OPTION_ACTION, SHR_GROUP_GENERAL, ALL, 0, 0, NULL, NULL, AT(version),
+     "show the version"},
+};
+
+const size_t shr_option_count = sizeof shr_options / sizeof shr_options[0];
+_Static_assert(sizeof shr_options / sizeof shr_options[0] <= SHR_OPTION_MAX, "raise the bound");
+
+const struct shr_option *shr_option_find(const char *name, size_t len) {
+    for (size_t i = 0; i < shr_option_count; i++) {
+        if (strlen(shr_options[i].name) == len && memcmp(shr_options[i].name, name, len) == 0) {
+            return &shr_options[i];
+        }
+    }
+    return NULL;
+}
+
+bool shr_option_applies(const struct shr_option *option, const struct shr_command *command) {
+    return (option->commands >> command->id & 1) != 0;
+}
+
+size_t shr_option_slot(const struct shr_option *option) {
+    size_t i = 0;
+    while (shr_options[i].offset != option->offset) {
+        i++;
+    }
+    return i;
+}
+
+void shr_option_env(char out[64], const struct shr_option *option) {
+    int len = snprintf(out, 64, "SHREWD_%s", option->name);
+    for (int i = 0; i < len; i++) {
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+    }
+}
+
+const char *shr_option_nearest(const char *name, size_t len, const struct shr_command *command) {
+    const char *nearest = NULL;
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < shr_option_count; i++) {
+        const struct shr_option *option = &shr_options[i];
+        bool fits = command != NULL ? shr_option_applies(option, command)
+                                    : option->kind != SHR_OPTION_ACTION;
+        size_t distance =
+            fits ? shr_edit_distance(name, len, option->name, strlen(option->name)) : SIZE_MAX;
+        if (distance < best) {
+            best = distance;
+            nearest = option->name;
+        }
+    }
+    return shr_edit_near(best, len) ? nearest : NULL;
+}
+
+const char *shr_group_title(enum shr_option_group group) {
+    static const char *const titles[SHR_GROUP_COUNT] = {
+        "This command:", "Where blocks come from:",       "Module and database:",
+        "Server:",       "Accepted from rockshrew-mono:", "General:",
+    };
+    return titles[group];
+}
+
+/* Optimal string alignment, three rows; longer names than any flag are cut. */
+size_t shr_edit_distance(const char *a, size_t a_len, const char *b, size_t b_len) {
+    enum { LONGEST = 63 };
+    size_t rows[3][LONGEST + 1];
+    a_len = a_len > LONGEST ? LONGEST : a_len;
+    b_len = b_len > LONGEST ? LONGEST : b_len;
+    for (size_t j = 0; j <= b_len; j++) {
+        rows[0][j] = j;
+    }
+    for (size_t i = 1; i <= a_len; i++) {
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i - 1) % 3];
+        const size_t *above2 = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t change = above[j - 1] + (a[i - 1] != b[j - 1]);
+            size_t drop = above[j] + 1;
+            size_t add = row[j - 1] + 1;
+            size_t least = change < drop ? change : drop;
+            least = add < least ? add : least;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && above2[j - 2] + 1 < least) {
+                least = above2[j - 2] + 1;
+            }
+            row[j] = least;
+        }
+    }
+    return rows[a_len % 3][b_len];
+}
+
+bool shr_edit_near(size_t distance, size_t len) {
+    return distance <= (len < 4 ? 1 : len < 8 ? 2 : len / 3);
+}

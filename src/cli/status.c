@@ -1,0 +1,177 @@
+/* shrewd status: what a database holds, or how far a running server is. Both are gathered as one
+ * JSON object, printed as it is or as lines. */
+#include "chain/network.h"
+#include "cli/client.h"
+#include "cli/database.h"
+#include "cli/output.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void set(json_t *object, const char *key, json_t *value) {
+    json_object_set_new(object, key, value);
+}
+
+static void describe_database(json_t *out, const struct shrewd_info *info,
+                              const struct shrewd_block *tip) {
+    struct shr_hash genesis;
+    memcpy(genesis.b, info->genesis, sizeof genesis.b);
+    const struct shr_network *network = shr_network_by_genesis(&genesis);
+    set(out, "chain", network != NULL ? json_string(network->name) : json_null());
+    set(out, "genesis", shr_json_hash(info->genesis));
+    set(out, "module", shr_json_digest(info->module_hash));
+    set(out, "start_height", json_integer(info->start_height));
+    set(out, "first_height", json_integer(info->first_height));
+    set(out, "height", tip != NULL ? json_integer(tip->height) : json_null());
+    set(out, "hash", tip != NULL ? shr_json_hash(tip->hash) : json_null());
+    set(out, "root", tip != NULL && tip->has_root ? shr_json_digest(tip->root) : json_null());
+    set(out, "keys", json_integer(tip != NULL ? (json_int_t)tip->total_keys : 0));
+    set(out, "disk_bytes", json_integer((json_int_t)info->disk_bytes));
+}
+
+static int ask_database(json_t *out, const struct shr_config *config, struct shrewd_error *err) {
+    struct shrewd *db = NULL;
+    struct shrewd_info info;
+    struct shrewd_block tip;
+    int code = shr_database_open(&db, config, SHREWD_READ_ONLY, false, err);
+    if (code != 0) {
+        return code;
+    }
+    code = shrewd_info(db, &info, err);
+    if (code == 0) {
+        code = shrewd_tip(db, &tip, err);
+        if (code == 0 || code == SHREWD_NOT_FOUND) {
+            char *dir = shr_config_db_dir(config);
+            set(out, "database", json_string(dir));
+            describe_database(out, &info, code == 0 ? &tip : NULL);
+            free(dir);
+            code = 0;
+        }
+    }
+    shrewd_close(db);
+    return code;
+}
+
+/* A string result of a method that takes a height; null when the server has none to give. */
+static json_t *at_height(struct shr_client *client, const char *method, uint32_t height) {
+    json_t *result = NULL;
+    json_t *params = json_array();
+    json_array_append_new(params, json_integer(height));
+    if (shr_client_call(client, &result, method, params, NULL) != 0) {
+        return json_null();
+    }
+    /* A hash is shown as the node shows it, without 0x. */
+    const char *text = json_string_value(result);
+    json_t *bare =
+        text != NULL && strncmp(text, "0x", 2) == 0 ? json_string(text + 2) : json_null();
+    json_decref(result);
+    return bare;
+}
+
+/* metashrew_snapshot answers a string that holds an object; {} when it does not. */
+static json_t *ask_snapshot(struct shr_client *client) {
+    json_t *result = NULL;
+    json_t *object = NULL;
+    if (shr_client_call(client, &result, "metashrew_snapshot", json_array(), NULL) == 0 &&
+        json_is_string(result)) {
+        object = json_loads(json_string_value(result), 0, NULL);
+    }
+    json_decref(result);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return json_object();
+    }
+    return object;
+}
+
+static int ask_server(json_t *out, const struct shr_config *config, struct shrewd_error *err) {
+    struct shr_client *client = NULL;
+    uint32_t height = 0;
+    int code = shr_client_open(&client, config->server, err);
+    if (code != 0) {
+        return code;
+    }
+    code = shr_client_height(client, &height, err);
+    bool empty = code == SHREWD_NOT_FOUND;
+    if (code != 0 && !empty) {
+        goto out;
+    }
+    json_t *snapshot = ask_snapshot(client);
+    json_t *node_tip = json_object_get(snapshot, "node_tip");
+    json_int_t tip = json_integer_value(node_tip);
+    set(out, "height", empty ? json_null() : json_integer(height));
+    set(out, "hash", empty ? json_null() : at_height(client, "metashrew_getblockhash", height));
+    set(out, "root", empty ? json_null() : at_height(client, "metashrew_stateroot", height));
+    set(out, "node_height", tip > 0 ? json_integer(tip) : json_null());
+    set(out, "behind",
+        tip > 0 && !empty ? json_integer(tip > height ? tip - height : 0) : json_null());
+    static const char *const copied[] = {"running", "at_tip", "blocks_synced_normally", "reorgs",
+                                         "reorg_blocks"};
+    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
+        json_t *value = json_object_get(snapshot, copied[i]);
+        if (value != NULL) {
+            json_object_set(out, copied[i], value);
+        }
+    }
+    json_decref(snapshot);
+    code = 0;
+out:
+    shr_client_close(client);
+    return code;
+}
+
+static void print_line(const char *key, json_t *value) {
+    static const char *const labels[][2] = {
+        {"start_height", "start"},
+        {"first_height", "held from"},
+        {"disk_bytes", "size"},
+        {"node_height", "node"},
+        {"at_tip", "at the tip"},
+        {"blocks_synced_normally", "blocks since start"},
+        {"reorg_blocks", "blocks rolled back"},
+    };
+    const char *label = key;
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
+        label = strcmp(key, labels[i][0]) == 0 ? labels[i][1] : label;
+    }
+    char size[64];
+    printf("%-19s", label);
+    if (strcmp(key, "disk_bytes") == 0) {
+        shr_human_bytes(size, (uint64_t)json_integer_value(value));
+        printf("%s\n", size);
+    } else if (json_is_string(value)) {
+        printf("%s\n", json_string_value(value));
+    } else if (json_is_integer(value)) {
+        printf("%" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
+    } else if (json_is_boolean(value)) {
+        printf("%s\n", json_is_true(value) ? "yes" : "no");
+    } else {
+        printf("%s\n", strcmp(key, "chain") == 0  ? "unknown"
+                       : strcmp(key, "root") == 0 ? "not kept"
+                                                  : "none yet");
+    }
+}
+
+int shr_cmd_status(struct shr_config *config) {
+    struct shrewd_error err = {0};
+    json_t *facts = json_object();
+    int code = config->server != NULL ? ask_server(facts, config, &err)
+                                      : ask_database(facts, config, &err);
+    if (code != 0) {
+        json_decref(facts);
+        return shr_report(&err);
+    }
+    if (config->json) {
+        shr_out_json(facts);
+        return SHR_EXIT_OK;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(facts, key, value) {
+        print_line(key, value);
+    }
+    json_decref(facts);
+    return SHR_EXIT_OK;
+}
