@@ -186,5 +186,5 @@ size_t shr_edit_distance(const char *a, size_t a_len, const char *b, size_t b_le
 }
 
 bool shr_edit_near(size_t distance, size_t len) {
-    return distance <= (len < 4 ? 1 : len < 8 ? 2 : len / 3);
+    return distance <= (len < 4 ? 1 : len < 8 ? 2 : len < 15 ? len / 3 : 5);
 }

@@ -1,0 +1,569 @@
+/* Flags, environment, config file: every option of the table by each way, precedence, messages. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* The command-line room is a program, not a library: its sources are read in here. */
+#include "cli/commands.c"
+#include "cli/config.c"
+#include "cli/config_file.c"
+#include "cli/flags.c"
+#include "cli/option_parse.c"
+#include "cli/options.c"
+#include "cli/settings.c"
+
+#define ARGS_MAX 32
+
+static char config_path[] = "/tmp/shrewd-test-config-XXXXXX";
+
+static struct shrewd_error err;
+
+/* Loads `line`, split at spaces; the first word is the command. */
+static int load(struct shr_config *config, const char *line) {
+    char *copy = strdup(line);
+    char *argv[ARGS_MAX];
+    int argc = 0;
+    char *save = NULL;
+    for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+        assert_true(argc < ARGS_MAX);
+        argv[argc++] = word;
+    }
+    const struct shr_command *command = shr_command_find(argv[0]);
+    assert_non_null(command);
+    memset(&err, 0, sizeof err);
+    int code = shr_config_load(config, command, argc - 1, argv + 1, &err);
+    if (code != 0) {
+        assert_int_equal(code, err.code);
+    }
+    free(copy);
+    return code;
+}
+
+static void assert_refused(const char *line, const char *message) {
+    struct shr_config config;
+    assert_int_equal(load(&config, line), SHREWD_INVALID);
+    if (strstr(err.message, message) == NULL) {
+        fail_msg("'%s' gave '%s', not '%s'", line, err.message, message);
+    }
+}
+
+static void write_config(const char *text) {
+    FILE *file = fopen(config_path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int clear_environment(void **state) {
+    (void)state;
+    clearenv();
+    setenv("HOME", "/home/someone", 1);
+    return 0;
+}
+
+/* What a command needs besides its flags, so that it loads. */
+static const char *base_line(enum shr_command_id id) {
+    static const char *const lines[SHR_COMMAND_COUNT] = {
+        [SHR_COMMAND_RUN] = "run --indexer m --db-path d --daemon-rpc-url u",
+        [SHR_COMMAND_VIEW] = "view name --db-path d --indexer m",
+        [SHR_COMMAND_PREVIEW] = "preview 00 name --db-path d --indexer m",
+        [SHR_COMMAND_STATUS] = "status --db-path d",
+        [SHR_COMMAND_ROLLBACK] = "rollback --db-path d --height 1",
+        [SHR_COMMAND_DUMP] = "dump --db-path d",
+        [SHR_COMMAND_INSPECT] = "inspect m",
+        [SHR_COMMAND_DEMO] = "demo",
+        [SHR_COMMAND_COMPLETION] = "completion bash",
+    };
+    return lines[id];
+}
+
+struct sample {
+    const char *text;
+    const char *string; /* what a text field holds then */
+    uint32_t number;    /* what any other field holds */
+};
+
+static struct sample sample_of(const struct shr_option *option) {
+    switch (option->kind) {
+    case SHR_OPTION_SWITCH:
+        return (struct sample){"true", NULL, true};
+    case SHR_OPTION_NUMBER:
+        return (struct sample){"17", NULL, 17};
+    case SHR_OPTION_PORT:
+        return (struct sample){"65535", NULL, 65535};
+    case SHR_OPTION_HEIGHT:
+        return (struct sample){"0x1F", NULL, 31};
+    case SHR_OPTION_LEVEL:
+        return (struct sample){"warn", NULL, SHR_LOG_WARN};
+    case SHR_OPTION_URL:
+        return (struct sample){"node:8332", "http://node:8332", 0};
+    case SHR_OPTION_SOCKET:
+        return (struct sample){"tcp://a:1", "tcp://a:1", 0};
+    case SHR_OPTION_AUTH:
+        return (struct sample){"u:p=w:x", "u:p=w:x", 0};
+    default:
+        return (struct sample){"some.text", "some.text", 0};
+    }
+}
+
+static void assert_field(const struct shr_config *config, const struct shr_option *option) {
+    const void *field = (const char *)config + option->offset;
+    struct sample sample = sample_of(option);
+    if (sample.string != NULL) {
+        assert_string_equal(*(char *const *)field, sample.string);
+    } else if (option->kind == SHR_OPTION_SWITCH) {
+        assert_true(*(const bool *)field);
+    } else if (option->kind == SHR_OPTION_PORT) {
+        assert_int_equal(*(const uint16_t *)field, sample.number);
+    } else {
+        assert_int_equal(*(const uint32_t *)field, sample.number);
+    }
+}
+
+/* Flags that contradict the base line: they take the place of the one they contradict. */
+static const char *line_for(const struct shr_option *option, enum shr_command_id id) {
+    if (strcmp(option->name, "blocks") == 0) {
+        return "run --indexer m --db-path d";
+    }
+    if (strcmp(option->name, "server") == 0) {
+        return id == SHR_COMMAND_STATUS ? "status"
+               : id == SHR_COMMAND_VIEW ? "view v"
+                                        : "preview 0 v";
+    }
+    return base_line(id);
+}
+
+static bool by_any_way(const struct shr_option *option, const struct shr_command *command) {
+    return option->kind != SHR_OPTION_ACTION && strcmp(option->name, "config") != 0 &&
+           shr_option_applies(option, command);
+}
+
+static void test_each_flag(void **state) {
+    (void)state;
+    for (size_t c = 0; c < SHR_COMMAND_COUNT; c++) {
+        for (size_t i = 0; i < shr_option_count; i++) {
+            const struct shr_option *option = &shr_options[i];
+            if (!by_any_way(option, &shr_commands[c])) {
+                continue;
+            }
+            const char *text = sample_of(option).text;
+            const char *base = line_for(option, shr_commands[c].id);
+            for (int form = 0; form < 2; form++) {
+                char line[300];
+                struct shr_config config;
+                if (option->arg == NULL) {
+                    snprintf(line, sizeof line, "%s --%s", base, option->name);
+                } else {
+                    snprintf(line, sizeof line, "%s --%s%s%s", base, option->name,
+                             form == 0 ? " " : "=", text);
+                }
+                if (load(&config, line) != 0) {
+                    fail_msg("'%s': %s", line, err.message);
+                }
+                assert_field(&config, option);
+                shr_config_free(&config);
+            }
+        }
+    }
+}
+
+/* The base line without the flag under test: a flag would win. */
+static char *without(const char *line, const char *name) {
+    char *copy = strdup(line);
+    char flag[64];
+    snprintf(flag, sizeof flag, " --%s ", name);
+    char *at = strstr(copy, flag);
+    if (at != NULL) {
+        char *rest = strchr(at + strlen(flag), ' ');
+        memmove(at, rest != NULL ? rest : "", rest != NULL ? strlen(rest) + 1 : 1);
+    }
+    return copy;
+}
+
+static void test_each_variable_and_key(void **state) {
+    (void)state;
+    for (size_t c = 0; c < SHR_COMMAND_COUNT; c++) {
+        for (size_t i = 0; i < shr_option_count; i++) {
+            const struct shr_option *option = &shr_options[i];
+            if (!by_any_way(option, &shr_commands[c])) {
+                continue;
+            }
+            char name[64];
+            char text[200];
+            struct shr_config config;
+            char *line = without(line_for(option, shr_commands[c].id), option->name);
+            shr_option_env(name, option);
+            setenv(name, sample_of(option).text, 1);
+            if (load(&config, line) != 0) {
+                fail_msg("%s with '%s': %s", name, line, err.message);
+            }
+            assert_field(&config, option);
+            shr_config_free(&config);
+            unsetenv(name);
+
+            snprintf(text, sizeof text, "%s = %s\n", option->name, sample_of(option).text);
+            write_config(text);
+            setenv("SHREWD_CONFIG", config_path, 1);
+            if (load(&config, line) != 0) {
+                fail_msg("%s with '%s': %s", text, line, err.message);
+            }
+            assert_field(&config, option);
+            shr_config_free(&config);
+            unsetenv("SHREWD_CONFIG");
+            free(line);
+        }
+    }
+}
+
+/* As in the contract, not as in the table. */
+static void test_reference_flags(void **state) {
+    (void)state;
+    struct shr_config config;
+    assert_int_equal(
+        load(&config,
+             "run --daemon-rpc-url http://user:pass@127.0.0.1:18443 --auth a:b --indexer x.wasm "
+             "--db-path /db --fork /old --start-block 880000 --host 0.0.0.0 --port 8081 "
+             "--label alkanes --exit-at 900000 --pipeline-size 10"),
+        0);
+    assert_string_equal(config.daemon_rpc_url, "http://user:pass@127.0.0.1:18443");
+    assert_string_equal(config.auth, "a:b");
+    assert_string_equal(config.fork, "/old");
+    assert_int_equal(config.start_block, 880000);
+    assert_string_equal(config.host, "0.0.0.0");
+    assert_int_equal(config.port, 8081);
+    assert_int_equal(config.exit_at, 900000);
+    assert_int_equal(config.prefetch_blocks, 10);
+    char *dir = shr_config_db_dir(&config);
+    assert_string_equal(dir, "/db-alkanes");
+    free(dir);
+    shr_config_free(&config);
+    assert_int_equal(load(&config, "run --daemon-rpc-url ssh2+http://h:8332 --indexer x --db-path "
+                                   "/db/ --cors * --snapshot-directory s --snapshot-interval 500 "
+                                   "--repo https://r --max-reorg-depth 50 "
+                                   "--reorg-check-threshold 3 --prefetch-size 7 "
+                                   "--enable-preview --view-concurrency 4 --view-memory-mb 64"),
+                     0);
+    assert_string_equal(config.daemon_rpc_url, "ssh2+http://h:8332");
+    assert_string_equal(config.cors, "*");
+    assert_int_equal(config.snapshot_interval, 500);
+    assert_int_equal(config.max_reorg_depth, 50);
+    assert_int_equal(config.reorg_check_threshold, 3);
+    assert_int_equal(config.prefetch_blocks, 7);
+    assert_true(config.enable_preview);
+    assert_int_equal(config.view_concurrency, 4);
+    assert_int_equal(config.view_memory_mb, 64);
+    dir = shr_config_db_dir(&config);
+    assert_string_equal(dir, "/db");
+    free(dir);
+    shr_config_free(&config);
+}
+
+static void test_defaults(void **state) {
+    (void)state;
+    struct shr_config config;
+    assert_int_equal(load(&config, base_line(SHR_COMMAND_RUN)), 0);
+    assert_string_equal(config.host, "127.0.0.1");
+    assert_int_equal(config.port, 8080);
+    assert_int_equal(config.snapshot_interval, 1000);
+    assert_int_equal(config.max_reorg_depth, 100);
+    assert_int_equal(config.reorg_check_threshold, 6);
+    assert_int_equal(config.view_concurrency, 16);
+    assert_int_equal(config.view_memory_mb, 256);
+    assert_int_equal(config.start_block, 0);
+    assert_int_equal(config.exit_at, SHR_UNSET);
+    assert_int_equal(config.height, SHR_UNSET);
+    assert_int_equal(config.log_level, SHR_LOG_INFO);
+    assert_string_equal(config.cache_dir, "/home/someone/.cache/shrewd/modules");
+    assert_null(config.label);
+    assert_null(config.cors);
+    assert_false(config.accept_module);
+    shr_config_free(&config);
+    setenv("XDG_CACHE_HOME", "/var/cache", 1);
+    assert_int_equal(load(&config, base_line(SHR_COMMAND_RUN)), 0);
+    assert_string_equal(config.cache_dir, "/var/cache/shrewd/modules");
+    shr_config_free(&config);
+    unsetenv("XDG_CACHE_HOME");
+    unsetenv("HOME");
+    assert_int_equal(load(&config, base_line(SHR_COMMAND_RUN)), 0);
+    assert_null(config.cache_dir);
+    shr_config_free(&config);
+}
+
+static void test_container_variables(void **state) {
+    (void)state;
+    struct shr_config config;
+    setenv("DAEMON_RPC_ADDR", "bitcoind:8332", 1);
+    setenv("AUTH", "u:p", 1);
+    setenv("INDEXER", "/m.wasm", 1);
+    setenv("DB_PATH", "/data", 1);
+    setenv("HOST", "0.0.0.0", 1);
+    setenv("PORT", "9000", 1);
+    setenv("START_BLOCK", "10", 1);
+    setenv("EXIT_AT", "20", 1);
+    setenv("LABEL", "l", 1);
+    assert_int_equal(load(&config, "run"), 0);
+    assert_string_equal(config.daemon_rpc_url, "http://bitcoind:8332");
+    assert_string_equal(config.auth, "u:p");
+    assert_string_equal(config.indexer, "/m.wasm");
+    assert_string_equal(config.db_path, "/data");
+    assert_string_equal(config.host, "0.0.0.0");
+    assert_int_equal(config.port, 9000);
+    assert_int_equal(config.start_block, 10);
+    assert_int_equal(config.exit_at, 20);
+    assert_string_equal(config.label, "l");
+    shr_config_free(&config);
+    setenv("SHREWD_PORT", "9001", 1);
+    setenv("EXIT_AT", "", 1);
+    assert_int_equal(load(&config, "run"), 0);
+    assert_int_equal(config.port, 9001);
+    assert_int_equal(config.exit_at, SHR_UNSET);
+    shr_config_free(&config);
+    setenv("PORT", "tcp://10.0.0.1:80", 1);
+    unsetenv("SHREWD_PORT");
+    assert_refused("run", "PORT: 'tcp://10.0.0.1:80' is not a port (0 to 65535)");
+    /* No flag of status: not looked at. */
+    assert_int_equal(load(&config, "status"), 0);
+    shr_config_free(&config);
+}
+
+static void test_precedence(void **state) {
+    (void)state;
+    struct shr_config config;
+    char line[300];
+    write_config("port = 1\nlabel = file\nhost = h\njson = yes\n");
+    snprintf(line, sizeof line, "%s --config %s", base_line(SHR_COMMAND_RUN), config_path);
+    assert_int_equal(load(&config, line), 0);
+    assert_int_equal(config.port, 1);
+    assert_string_equal(config.label, "file");
+    shr_config_free(&config);
+    setenv("PORT", "2", 1);
+    setenv("SHREWD_LABEL", "env", 1);
+    assert_int_equal(load(&config, line), 0);
+    assert_int_equal(config.port, 2);
+    assert_string_equal(config.label, "env");
+    assert_string_equal(config.host, "h");
+    shr_config_free(&config);
+    setenv("SHREWD_PORT", "3", 1);
+    assert_int_equal(load(&config, line), 0);
+    assert_int_equal(config.port, 3);
+    shr_config_free(&config);
+    strcat(line, " --port 4 --port=5");
+    assert_int_equal(load(&config, line), 0);
+    assert_int_equal(config.port, 5);
+    shr_config_free(&config);
+}
+
+/* Two settings for one question: the higher layer's, or a refusal between two flags. */
+static void test_rivals(void **state) {
+    (void)state;
+    struct shr_config config;
+    setenv("DB_PATH", "/data", 1);
+    assert_int_equal(load(&config, "status --server h:1"), 0);
+    assert_string_equal(config.server, "http://h:1");
+    assert_null(config.db_path);
+    shr_config_free(&config);
+    setenv("SHREWD_SERVER", "h:1", 1);
+    assert_int_equal(load(&config, "status --db-path /other"), 0);
+    assert_null(config.server);
+    assert_string_equal(config.db_path, "/other");
+    shr_config_free(&config);
+    assert_refused("status --db-path a --server b", "give --server or --db-path, not both");
+    assert_refused("run --indexer m --blocks a --daemon-rpc-url b", "give --blocks or");
+}
+
+static void test_bad_values(void **state) {
+    (void)state;
+#define RUN "run --indexer m --db-path d --daemon-rpc-url u "
+    assert_refused(RUN "--port abc", "--port: 'abc' is not a port (0 to 65535)");
+    assert_refused(RUN "--port=65536", "--port: '65536' is not a port");
+    assert_refused(RUN "--port=-1", "--port: '-1' is not a port");
+    assert_refused(RUN "--port=", "--port: '' is not a port");
+    assert_refused(RUN "--start-block 4294967295", "(0 to 4294967294)");
+    assert_refused(RUN "--start-block 18446744073709551617", "is not a number");
+    assert_refused(RUN "--start-block 1e3", "--start-block: '1e3' is not a number");
+    assert_refused(RUN "--max-reorg-depth 0", "(1 to 1000000)");
+    assert_refused(RUN "--view-memory-mb 4097", "(1 to 4096)");
+    assert_refused(RUN "--log-level loud", "'loud' is not debug, info, warn, error or off");
+    assert_refused(RUN "--label a/b", "--label: expected a part of a folder's name");
+    assert_refused(RUN "--zmq 127.0.0.1:28332", "tcp://127.0.0.1:28332");
+    assert_refused(RUN "--host=", "--host: expected a value, but it is empty");
+    assert_refused(RUN "--cors a\nb", "--cors: expected text without control characters");
+    assert_refused(RUN "--start-block 10 --exit-at 9", "--exit-at: 9 lies below --start-block 10");
+    assert_refused("dump --db-path d --height x", "a height (a number, 0x hex, or latest)");
+    assert_refused("dump --db-path d --height 0x", "--height: '0x' is not a height");
+    assert_refused(RUN "--auth secret", "--auth: expected USER:PASSWORD");
+    assert_null(strstr(err.message, "secret"));
+#undef RUN
+    struct shr_config config;
+    assert_int_equal(load(&config, "dump --db-path d --height latest"), 0);
+    assert_int_equal(config.height, SHR_UNSET);
+    shr_config_free(&config);
+    assert_int_equal(load(&config, "dump --db-path d --height 0x000000000000000a"), 0);
+    assert_int_equal(config.height, 10);
+    shr_config_free(&config);
+}
+
+static void test_bad_flags(void **state) {
+    (void)state;
+    assert_refused("run --indexr x", "unknown flag --indexr; did you mean --indexer?");
+    assert_refused("run --prot=3", "unknown flag --prot; did you mean --port?");
+    assert_refused("run --zzzzzzzz", "unknown flag --zzzzzzzz; see 'shrewd run --help'");
+    assert_refused("status --port 3", "--port does not apply to 'shrewd status'");
+    assert_refused("run --port", "--port needs a value: --port PORT");
+    assert_refused("status --json=1", "--json is a switch and takes no value");
+    assert_refused("run --p 3", "--p may mean");
+    assert_refused("run -p 3", "unknown flag -p");
+    assert_refused("run --port 3 -xy", "unknown flag -xy");
+    assert_refused("run --=3", "unknown flag --");
+    assert_refused("run view", "a command comes before its flags: shrewd view");
+    assert_refused("run bogus", "takes no argument, but got 'bogus'");
+    assert_refused("view a b c", "'c' is too much: shrewd view NAME [HEX]");
+}
+
+static void test_missing(void **state) {
+    (void)state;
+    assert_refused("run", "needs --indexer FILE, --db-path DIR, --daemon-rpc-url URL (or --blocks");
+    assert_refused("run", "for example:\nshrewd run --daemon-rpc-url");
+    assert_refused("run --indexer m --blocks b", "'shrewd run' needs --db-path DIR\n");
+    assert_refused("view", "'shrewd view' needs NAME [HEX]");
+    assert_refused("view v", "needs --db-path DIR (or --server URL), --indexer FILE");
+    assert_refused("status", "needs --db-path DIR (or --server URL)");
+    assert_refused("rollback --db-path d", "needs --height H");
+    assert_refused("dump", "needs --db-path DIR");
+    assert_refused("inspect", "needs MODULE");
+    struct shr_config config;
+    assert_int_equal(load(&config, "view v --server s"), 0);
+    shr_config_free(&config);
+    assert_int_equal(load(&config, "run --help --port"), SHREWD_INVALID);
+    assert_int_equal(load(&config, "run --help"), 0);
+    assert_true(config.help);
+    shr_config_free(&config);
+    assert_int_equal(load(&config, "run -V"), 0);
+    assert_true(config.version);
+    shr_config_free(&config);
+}
+
+static void test_arguments(void **state) {
+    (void)state;
+    struct shr_config config;
+    assert_int_equal(load(&config, "view --server s name --height 5 00ff"), 0);
+    assert_int_equal(config.n_args, 2);
+    assert_string_equal(config.args[0], "name");
+    assert_string_equal(config.args[1], "00ff");
+    shr_config_free(&config);
+    assert_int_equal(load(&config, "preview --server s - -- --name"), 0);
+    assert_string_equal(config.args[0], "-");
+    assert_string_equal(config.args[1], "--name");
+    shr_config_free(&config);
+}
+
+static void assert_file_refused(const char *text, const char *message) {
+    char line[100];
+    char expected[200];
+    write_config(text);
+    snprintf(line, sizeof line, "demo --config %s", config_path);
+    snprintf(expected, sizeof expected, "%s%s", config_path, message);
+    assert_refused(line, expected);
+}
+
+static void test_config_file(void **state) {
+    (void)state;
+    struct shr_config config;
+    char line[400];
+    assert_file_refused("\n\nprot = 1\n", ":3: unknown key 'prot'; did you mean 'port'?");
+    assert_file_refused("# c\nqqqqqqqq = 1\n", ":2: unknown key 'qqqqqqqq'; keys are flags");
+    assert_file_refused("port = 1\nport = 2\n", ":2: 'port' was already set in line 1");
+    assert_file_refused("pipeline-size = 1\nprefetch-size = 2\n", ":2: 'prefetch-size' was");
+    assert_file_refused("config = x\n", ":1: a config file cannot name another");
+    assert_file_refused("version = 1\n", ":1: unknown key 'version'");
+    assert_file_refused("keep = maybe\n", ":1: keep: 'maybe' is not true or false");
+    assert_file_refused("port = x", ":1: port: 'x' is not a port");
+    assert_file_refused("port = 1\nno equals sign\nprot = 2\n", ":2: expected 'name = value'");
+    assert_file_refused("[open\n", ":1: expected 'name = value'");
+    memset(line, 'a', sizeof line);
+    memcpy(line, "port = 1\nlabel = ", 17);
+    line[sizeof line - 1] = 0;
+    assert_file_refused(line, ":2: the line is longer than");
+    /* Indented lines are not continuations; comments may be long; a section is only decoration. */
+    memset(line, '#', sizeof line - 1);
+    char text[600];
+    snprintf(text, sizeof text, "%s\n[shrewd]\r\n  port = 7 ; why\r\n\tkeep = on\n; end", line);
+    write_config(text);
+    snprintf(line, sizeof line, "demo --config=%s", config_path);
+    assert_int_equal(load(&config, line), 0);
+    assert_int_equal(config.port, 7);
+    assert_true(config.keep);
+    shr_config_free(&config);
+    FILE *file = fopen(config_path, "w");
+    assert_non_null(file);
+    fwrite("port = 1\0\n", 1, 10, file);
+    fclose(file);
+    assert_refused(line, "NUL bytes");
+    assert_int_equal(load(&config, "demo --config /nonexistent/x"), SHREWD_NOT_FOUND);
+    assert_non_null(strstr(err.message, "/nonexistent/x"));
+}
+
+static void test_nearest(void **state) {
+    (void)state;
+    assert_string_equal(shr_command_nearest("stauts"), "status");
+    assert_string_equal(shr_command_nearest("rolback"), "rollback");
+    assert_null(shr_command_nearest("helicopter"));
+    assert_null(shr_command_nearest(""));
+    assert_int_equal(shr_edit_distance("abc", 3, "abc", 3), 0);
+    assert_int_equal(shr_edit_distance("abc", 3, "acb", 3), 1);
+    assert_int_equal(shr_edit_distance("kitten", 6, "sitting", 7), 3);
+    assert_int_equal(shr_edit_distance("", 0, "abc", 3), 3);
+    char huge[1000];
+    memset(huge, 'x', sizeof huge);
+    assert_null(shr_option_nearest(huge, sizeof huge, NULL));
+}
+
+static void test_exit_codes(void **state) {
+    (void)state;
+    assert_int_equal(shr_exit_for(0), 0);
+    assert_int_equal(shr_exit_for(SHREWD_STOPPED), 0);
+    assert_int_equal(shr_exit_for(SHREWD_IO), 1);
+    assert_int_equal(shr_exit_for(SHREWD_ABOVE_TIP), 1);
+    assert_int_equal(shr_exit_for(SHREWD_INVALID), 2);
+    assert_int_equal(shr_exit_for(SHREWD_LOCKED), 3);
+    assert_int_equal(shr_exit_for(SHREWD_MISMATCH), 3);
+    assert_int_equal(shr_exit_for(SHREWD_NODE), 4);
+    assert_int_equal(shr_exit_for(SHREWD_TRAP), 5);
+    assert_int_equal(shr_exit_for(SHREWD_NO_VIEW), 5);
+    assert_int_equal(shr_exit_for(SHREWD_REORG_DEPTH), 6);
+    assert_int_equal(shr_exit_for(-12345), 1);
+}
+
+int main(void) {
+    int fd = mkstemp(config_path);
+    if (fd < 0) {
+        return 1;
+    }
+    close(fd);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_each_flag, clear_environment),
+        cmocka_unit_test_setup(test_each_variable_and_key, clear_environment),
+        cmocka_unit_test_setup(test_reference_flags, clear_environment),
+        cmocka_unit_test_setup(test_defaults, clear_environment),
+        cmocka_unit_test_setup(test_container_variables, clear_environment),
+        cmocka_unit_test_setup(test_precedence, clear_environment),
+        cmocka_unit_test_setup(test_rivals, clear_environment),
+        cmocka_unit_test_setup(test_bad_values, clear_environment),
+        cmocka_unit_test_setup(test_bad_flags, clear_environment),
+        cmocka_unit_test_setup(test_missing, clear_environment),
+        cmocka_unit_test_setup(test_arguments, clear_environment),
+        cmocka_unit_test_setup(test_config_file, clear_environment),
+        cmocka_unit_test_setup(test_nearest, clear_environment),
+        cmocka_unit_test_setup(test_exit_codes, clear_environment),
+    };
+    int failed = cmocka_run_group_tests_name("config", tests, NULL, NULL);
+    unlink(config_path);
+    return failed;
+}
