@@ -1,7 +1,14 @@
 /* feed.h: blocks of the best chain in order of height, fetched ahead and checked.
  *
  * A thread of the feed's own asks the source, checks each block (chain/block.h) and keeps up to
- * `blocks_max` blocks or `bytes_max` bytes ready. One consumer thread.
+ * `blocks_max` blocks or `bytes_max` bytes ready, and one more in hand. One consumer thread,
+ * which may also ask the source itself.
+ *
+ * Each block is on the source's best chain at the time it is fetched. When that chain changes, the
+ * block after the change has a parent other than the block delivered before it: the consumer
+ * finds the fork (shr_source_hash_at) and seeks there. Nothing fetched before a seek is
+ * delivered after it. A source that falls back to a lower tip delivers nothing: the consumer sees
+ * that by asking for the hash at its own tip.
  */
 #ifndef SHR_NODE_FEED_H
 #define SHR_NODE_FEED_H
@@ -25,13 +32,16 @@ struct shr_feed_block {
 /* Borrows `source` (closed after the feed). No block is fetched before shr_feed_seek. */
 int shr_feed_open(struct shr_feed **out, struct shr_source *source,
                   const struct shr_feed_options *options, struct shrewd_error *err);
+/* Prompt where the source has `halt`: it is on meanwhile, so no other thread should be using the
+ * source. Else it waits for the call in hand. NULL is fine. */
 void shr_feed_close(struct shr_feed *feed);
 /* The height that shr_feed_next delivers next; drops what was fetched ahead. */
 void shr_feed_seek(struct shr_feed *feed, uint32_t height);
 /* The next block, waiting up to `ms` for it. SHREWD_NOT_FOUND: none came in time (the tip was
- * reached, or the node is slow). SHREWD_BAD_BLOCK: the source served a block that does not
- * check (it is asked again, from the same height, by the next call). SHREWD_STOPPED, or the
- * source's error. Replaces *out (its raw is freed or reused). */
+ * reached, or the node is slow); at the end of a finite source that is told at once.
+ * SHREWD_BAD_BLOCK: the source served a block that does not check (logged; it is asked again, from
+ * the same height, a second later). SHREWD_STOPPED, or the source's error, which is tried again
+ * in the same way. Replaces *out on success ({0} at first; its raw is freed). */
 int shr_feed_next(struct shr_feed *feed, struct shr_feed_block *out, uint32_t ms,
                   struct shrewd_error *err);
 /* The height of the source's tip as last seen; 0 before. Any thread. */

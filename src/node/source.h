@@ -39,6 +39,11 @@ struct shr_source_ops {
     /* The chain's genesis hash: what the database is bound to. */
     int (*genesis)(struct shr_source *, struct shr_hash *out, struct shrewd_error *);
     void (*close)(struct shr_source *); /* frees the source */
+    /* Makes the wait in hand, or the next one, return early. NULL: waits are short anyway. */
+    void (*wake)(struct shr_source *);
+    /* While on, every call returns SHREWD_STOPPED at once instead of waiting or retrying: how
+     * the feed ends its thread when no stop was requested. NULL: calls never take long. */
+    void (*halt)(struct shr_source *, bool on);
     /* True when no block can ever follow the present tip (files, generated chains). */
     bool finite;
     const char *name; /* "rpc", "rest", "files", "generated": for the log and `status` */
@@ -56,12 +61,12 @@ static inline void shr_source_close(struct shr_source *source) {
 }
 
 struct shr_node_options {
-    const char *url;         /* http://[user:pass@]host:port[/path]; https too */
-    const char *auth;        /* "user:pass", or NULL; wins over the URL's */
+    const char *url;         /* http[s]://[user:pass@]host:port[/path], or host:port; node/url.h */
+    const char *auth;        /* "user:pass", or NULL; wins over the URL's, that over the cookie */
     const char *cookie_file; /* the node's .cookie, read again after each 401; or NULL */
     const char *zmq;         /* e.g. tcp://127.0.0.1:28332 for hashblock, or NULL: poll */
     uint32_t poll_ms;        /* how often to ask for the tip; 0 means 1000 */
-    uint32_t timeout_ms;     /* for one request; 0 means 30000 */
+    uint32_t timeout_ms;     /* how long a request may go on under 1 KB/s; 0 means 30000 */
 };
 
 /* A node. Asks it once who it is (getblockchaininfo) and whether it offers REST; retries that

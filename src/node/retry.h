@@ -1,0 +1,30 @@
+/* retry.h: waiting between tries, longer each time, and telling the operator now and then. */
+#ifndef SHR_NODE_RETRY_H
+#define SHR_NODE_RETRY_H
+
+#include "node/halt.h"
+
+#define SHR_RETRY_FIRST_MS 250u
+#define SHR_RETRY_LAST_MS 10000u
+#define SHR_RETRY_LOG_MS 30000u
+
+struct shr_retry {
+    struct shr_halt *halt; /* borrowed */
+    const char *whom;      /* borrowed; for the log, e.g. "node http://127.0.0.1:8332" */
+    uint32_t tries;        /* failed in a row */
+    uint64_t since_ms;     /* when the first of them failed */
+    uint64_t logged_ms;    /* when the log last said so */
+    uint64_t random;
+};
+
+void shr_retry_init(struct shr_retry *retry, struct shr_halt *halt, const char *whom);
+/* How long to wait after the n-th failure in a row (n >= 1): doubling from the first to the
+ * last, of which `random` takes up to half away, so that many clients do not ask in step. */
+uint32_t shr_retry_delay_ms(uint32_t n, uint64_t random);
+/* A try failed for the reason `why`: logs it (the first time, then every 30 s) and sleeps.
+ * True when halted. */
+bool shr_retry_pause(struct shr_retry *retry, const char *why);
+/* A try succeeded: the next failure is a first one again. */
+void shr_retry_done(struct shr_retry *retry);
+
+#endif
