@@ -1,72 +1,5 @@
 /* Flags, environment, config file: every option of the table by each way, precedence, messages. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-/* The command-line room is a program, not a library: its sources are read in here. */
-#include "cli/commands.c"
-#include "cli/config.c"
-#include "cli/config_file.c"
-#include "cli/flags.c"
-#include "cli/option_parse.c"
-#include "cli/options.c"
-#include "cli/settings.c"
-
-#define ARGS_MAX 32
-
-static char config_path[] = "/tmp/shrewd-test-config-XXXXXX";
-
-static struct shrewd_error err;
-
-/* Loads `line`, split at spaces; the first word is the command. */
-static int load(struct shr_config *config, const char *line) {
-    char *copy = strdup(line);
-    char *argv[ARGS_MAX];
-    int argc = 0;
-    char *save = NULL;
-    for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
-        assert_true(argc < ARGS_MAX);
-        argv[argc++] = word;
-    }
-    const struct shr_command *command = shr_command_find(argv[0]);
-    assert_non_null(command);
-    memset(&err, 0, sizeof err);
-    int code = shr_config_load(config, command, argc - 1, argv + 1, &err);
-    if (code != 0) {
-        assert_int_equal(code, err.code);
-    }
-    free(copy);
-    return code;
-}
-
-static void assert_refused(const char *line, const char *message) {
-    struct shr_config config;
-    assert_int_equal(load(&config, line), SHREWD_INVALID);
-    if (strstr(err.message, message) == NULL) {
-        fail_msg("'%s' gave '%s', not '%s'", line, err.message, message);
-    }
-}
-
-static void write_config(const char *text) {
-    FILE *file = fopen(config_path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static int clear_environment(void **state) {
-    (void)state;
-    clearenv();
-    setenv("HOME", "/home/someone", 1);
-    return 0;
-}
+#include "config_load.h"
 
 /* What a command needs besides its flags, so that it loads. */
 static const char *base_line(enum shr_command_id id) {
@@ -542,11 +475,6 @@ static void test_exit_codes(void **state) {
 }
 
 int main(void) {
-    int fd = mkstemp(config_path);
-    if (fd < 0) {
-        return 1;
-    }
-    close(fd);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_each_flag, clear_environment),
         cmocka_unit_test_setup(test_each_variable_and_key, clear_environment),
@@ -563,7 +491,5 @@ int main(void) {
         cmocka_unit_test_setup(test_nearest, clear_environment),
         cmocka_unit_test_setup(test_exit_codes, clear_environment),
     };
-    int failed = cmocka_run_group_tests_name("config", tests, NULL, NULL);
-    unlink(config_path);
-    return failed;
+    return run_config_tests("config", tests, sizeof tests / sizeof tests[0]);
 }
