@@ -12,29 +12,33 @@ struct shr_server;
 
 /* What the sync side can tell, for metashrew_snapshot, /health and /metrics. */
 struct shr_server_sync {
-    bool running;           /* indexing (or waiting at the tip), not failed or finished */
+    bool running; /* indexing (or waiting at the tip), not failed or finished */
     bool at_tip;
     uint32_t node_tip;
-    uint64_t blocks;        /* applied since start */
+    uint64_t blocks; /* applied since start */
     uint64_t bytes;
     uint64_t guest_ns, apply_ns, wait_ns;
     uint64_t reorgs, reorg_blocks;
-    char error[256];        /* why indexing stopped; "" when it did not */
+    char error[256]; /* why indexing stopped; "" when it did not */
 };
 
 struct shr_server_options {
-    const char *host;  /* NULL: 127.0.0.1 */
-    uint16_t port;     /* 0: any; see shr_server_port */
-    const char *cors;  /* Access-Control-Allow-Origin value, or NULL */
-    size_t body_max;   /* bytes; 0: 32 MiB */
-    uint32_t workers;  /* threads for views; 0: 16 */
+    const char *host;   /* NULL: 127.0.0.1 */
+    uint16_t port;      /* 0: any; see shr_server_port */
+    const char *cors;   /* Access-Control-Allow-Origin value, or NULL */
+    size_t body_max;    /* bytes; 0: 32 MiB */
+    uint32_t workers;   /* threads for views; 0: 16 */
     uint32_t queue_max; /* calls waiting for one; 0: 4096 */
     struct shr_view_limits limits;
-    void (*sync)(void *ctx, struct shr_server_sync *out); /* may be NULL */
+    /* May be NULL: nothing is indexing. Called by any thread of the server, several at once. */
+    void (*sync)(void *ctx, struct shr_server_sync *out);
     void *sync_ctx;
 };
 
-/* Listens when it returns. Borrows `shrewd`, which must have a module. Copies the options. */
+/* Listens when it returns; SHREWD_IO or SHREWD_INVALID name host and port when it cannot. Raises
+ * the soft limit of open files, since each connection is one. `cors`: "*", or origins with commas
+ * between. `body_max`: 1 GiB at most. Borrows `shrewd`, which must have a module. Copies the
+ * options. */
 int shr_server_start(struct shr_server **out, struct shrewd *shrewd,
                      const struct shr_server_options *options, struct shrewd_error *err);
 uint16_t shr_server_port(const struct shr_server *server);

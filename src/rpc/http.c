@@ -1,0 +1,302 @@
+/* One HTTP request from its first header to the last byte of its answer.
+ *
+ * An HTTP thread receives the body, parses it, and answers at once what runs no guest. A body that
+ * does is queued for a worker with its connection suspended; the worker builds the reply and
+ * resumes the connection, whose HTTP thread then sends it.
+ */
+#include "rpc/http.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define TEXT_JSON "application/json"
+
+enum phase {
+    RECEIVING,
+    QUEUED, /* the worker's */
+    READY,  /* the reply is there */
+};
+
+/* Why a body is thrown away while it comes in. */
+enum refusal { NOT_REFUSED, TOO_LARGE, TOO_MUCH_HELD };
+
+struct request {
+    struct shr_job job; /* first: a job is its request */
+    struct shr_server *server;
+    struct MHD_Connection *connection;
+    int fd;
+    enum phase phase;
+    enum refusal refusal;
+    uint64_t received; /* bytes of body */
+    uint64_t held;     /* bytes counted in server->held */
+    struct shr_buf body;
+    struct shr_rpc_body parsed;
+    struct shr_buf reply;
+    uint64_t whole_ms; /* when the last byte came */
+    bool in_hand;
+};
+
+static void release_body(struct request *request) {
+    shr_rpc_body_free(&request->parsed);
+    shr_buf_free(&request->body);
+    atomic_fetch_sub(&request->server->held, request->held);
+    request->held = 0;
+}
+
+static enum MHD_Result send_response(struct request *request, unsigned status,
+                                     struct MHD_Response *response) {
+    atomic_fetch_add(&request->server->stats.requests, 1);
+    enum MHD_Result rc = MHD_queue_response(request->connection, status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+static enum MHD_Result send_reply(struct request *request, unsigned status,
+                                  const char *content_type) {
+    return send_response(
+        request, status,
+        shr_http_response(request->server, request->connection, &request->reply, content_type));
+}
+
+/* The reply to a POST: nothing at all when only notifications came. */
+static enum MHD_Result send_rpc(struct request *request) {
+    if (request->reply.len == 0) {
+        return send_reply(request, MHD_HTTP_NO_CONTENT, NULL);
+    }
+    return send_reply(request, MHD_HTTP_OK, TEXT_JSON);
+}
+
+static enum MHD_Result send_fault(struct request *request, unsigned status, int code,
+                                  const char *message) {
+    atomic_fetch_add(&request->server->stats.faults, 1);
+    shr_rpc_write_fault(&request->reply, code, message);
+    return send_reply(request, status, TEXT_JSON);
+}
+
+static enum MHD_Result send_too_large(struct request *request) {
+    char message[128];
+    snprintf(message, sizeof message, "the body is larger than %zu bytes, the most that is read",
+             request->server->body_max);
+    return send_fault(request, MHD_HTTP_CONTENT_TOO_LARGE, SHR_RPC_LIMIT, message);
+}
+
+static bool is_get(const char *method) {
+    return strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+}
+
+static enum MHD_Result answer_get(struct request *request, const char *url) {
+    struct shr_server *server = request->server;
+    if (strcmp(url, "/") == 0) {
+        shr_page_home(&request->reply, server);
+        return send_reply(request, MHD_HTTP_OK, "text/html; charset=utf-8");
+    }
+    if (strcmp(url, "/health") == 0) {
+        unsigned status = shr_page_health(&request->reply, server);
+        return send_reply(request, status, TEXT_JSON);
+    }
+    if (strcmp(url, "/metrics") == 0) {
+        shr_page_metrics(&request->reply, server);
+        return send_reply(request, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8");
+    }
+    return send_fault(request, MHD_HTTP_NOT_FOUND, SHR_RPC_REQUEST,
+                      "no such page: there are /, /health and /metrics; JSON-RPC is by POST");
+}
+
+static enum MHD_Result answer_other(struct request *request, const char *method) {
+    if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0 && request->server->cors != NULL) {
+        struct MHD_Response *response =
+            shr_http_response(request->server, request->connection, &request->reply, NULL);
+        shr_http_add_preflight(response, request->connection);
+        return send_response(request, MHD_HTTP_NO_CONTENT, response);
+    }
+    atomic_fetch_add(&request->server->stats.faults, 1);
+    shr_rpc_write_fault(&request->reply, SHR_RPC_REQUEST,
+                        "this HTTP method is not served: send JSON-RPC by POST");
+    struct MHD_Response *response =
+        shr_http_response(request->server, request->connection, &request->reply, TEXT_JSON);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
+                            request->server->cors != NULL ? "GET, HEAD, POST, OPTIONS"
+                                                          : "GET, HEAD, POST");
+    return send_response(request, MHD_HTTP_METHOD_NOT_ALLOWED, response);
+}
+
+/* Whether the client closed its end. The connection is suspended, so its HTTP thread does not
+ * watch the socket; nothing is read from it here. */
+static bool client_gone(void *ctx) {
+    const struct request *request = ctx;
+    if (shr_now_ms() - request->whole_ms < SHR_HTTP_GONE_AFTER_MS) {
+        return false;
+    }
+    char byte;
+    ssize_t n = recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+static void refuse(struct request *request, const char *message) {
+    shr_rpc_body_refuse(&request->reply, &request->parsed, SHR_RPC_BUSY, message);
+    atomic_fetch_add(&request->server->stats.faults, 1);
+}
+
+/* On a worker, or abandoned on the thread that stops the server. */
+static void run_job(struct shr_job *job, bool abandoned) {
+    struct request *request = (struct request *)job;
+    struct shr_server *server = request->server;
+    if (abandoned) {
+        atomic_fetch_add(&server->stats.refused, 1);
+        refuse(request, "the server is stopping");
+    } else if (client_gone(request)) {
+        atomic_fetch_add(&server->stats.abandoned, 1);
+        refuse(request, "not run: the client hung up");
+    } else {
+        uint32_t errors = shr_rpc_body_answer(&request->reply, &request->parsed, &server->env,
+                                              client_gone, request);
+        atomic_fetch_add(&server->stats.faults, errors);
+    }
+    release_body(request);
+    request->phase = READY;
+    MHD_resume_connection(request->connection);
+}
+
+static enum MHD_Result hand_over(struct request *request) {
+    struct shr_server *server = request->server;
+    request->job.run = run_job;
+    request->phase = QUEUED;
+    MHD_suspend_connection(request->connection);
+    if (!shr_workers_push(server->workers, &request->job)) {
+        char message[128];
+        snprintf(message, sizeof message, "%" PRIu32 " calls are waiting already: try again later",
+                 server->queue_max);
+        atomic_fetch_add(&server->stats.refused, 1);
+        refuse(request, atomic_load(&server->stopping) ? "the server is stopping" : message);
+        release_body(request);
+        request->phase = READY;
+        MHD_resume_connection(request->connection);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result answer_post(struct request *request) {
+    struct shr_server *server = request->server;
+    if (request->refusal == TOO_LARGE) {
+        return send_too_large(request);
+    }
+    if (request->refusal == TOO_MUCH_HELD) {
+        atomic_fetch_add(&server->stats.refused, 1);
+        return send_fault(request, MHD_HTTP_OK, SHR_RPC_BUSY,
+                          "too many large requests at once: try again later");
+    }
+    shr_rpc_body_parse(&request->parsed, shr_buf_bytes(&request->body));
+    if (shr_rpc_body_needs_worker(&request->parsed)) {
+        return hand_over(request);
+    }
+    uint32_t errors =
+        shr_rpc_body_answer(&request->reply, &request->parsed, &server->env, NULL, NULL);
+    atomic_fetch_add(&server->stats.faults, errors);
+    release_body(request);
+    return send_rpc(request);
+}
+
+/* One piece of body; MHD_NO hangs up. */
+static enum MHD_Result receive(struct request *request, const char *data, size_t len, bool post) {
+    struct shr_server *server = request->server;
+    request->received += len;
+    if (request->received > server->body_max && request->refusal == NOT_REFUSED) {
+        request->refusal = TOO_LARGE;
+        release_body(request);
+    }
+    if (!post || request->refusal != NOT_REFUSED) {
+        return request->received > SHR_HTTP_DRAIN_MAX ? MHD_NO : MHD_YES;
+    }
+    shr_buf_append(&request->body, data, len);
+    uint64_t more = request->body.cap - request->held;
+    request->held += more;
+    if (atomic_fetch_add(&server->held, more) + more > SHR_HTTP_HELD_MAX) {
+        request->refusal = TOO_MUCH_HELD;
+        release_body(request);
+    }
+    return MHD_YES;
+}
+
+/* A body announced as too large: no byte of it is kept. When the client waits for leave to send
+ * it, or it is endless, the answer goes out at once. */
+static bool refuse_at_once(struct request *request) {
+    const char *length = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+                                                     MHD_HTTP_HEADER_CONTENT_LENGTH);
+    unsigned long long announced = length == NULL ? 0 : strtoull(length, NULL, 10);
+    if (announced <= request->server->body_max) {
+        return false;
+    }
+    request->refusal = TOO_LARGE;
+    return announced > SHR_HTTP_DRAIN_MAX ||
+           MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+                                       MHD_HTTP_HEADER_EXPECT) != NULL;
+}
+
+static enum MHD_Result begin(struct shr_server *server, struct MHD_Connection *connection,
+                             void **con_cls) {
+    struct request *request = shr_alloc(sizeof *request);
+    request->server = server;
+    request->connection = connection;
+    request->fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    *con_cls = request;
+    return refuse_at_once(request) ? send_too_large(request) : MHD_YES;
+}
+
+enum MHD_Result shr_http_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version, const char *upload_data,
+                                 size_t *upload_data_size, void **con_cls) {
+    struct shr_server *server = cls;
+    struct request *request = *con_cls;
+    if (request == NULL) {
+        return begin(server, connection, con_cls);
+    }
+    bool post = strcmp(method, MHD_HTTP_METHOD_POST) == 0;
+    if (*upload_data_size > 0) {
+        size_t len = *upload_data_size;
+        *upload_data_size = 0;
+        return receive(request, upload_data, len, post);
+    }
+    if (request->phase == READY) {
+        return send_rpc(request);
+    }
+    if (request->phase == QUEUED) { /* only the worker may touch it now */
+        return MHD_YES;
+    }
+    request->whole_ms = shr_now_ms();
+    request->in_hand = true;
+    pthread_mutex_lock(&server->mutex);
+    server->in_hand++;
+    pthread_mutex_unlock(&server->mutex);
+    if (post) {
+        return answer_post(request);
+    }
+    return is_get(method) ? answer_get(request, url) : answer_other(request, method);
+}
+
+void shr_http_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+                        enum MHD_RequestTerminationCode why) {
+    struct shr_server *server = cls;
+    struct request *request = *con_cls;
+    if (request == NULL) {
+        return;
+    }
+    *con_cls = NULL;
+    if (request->in_hand) {
+        pthread_mutex_lock(&server->mutex);
+        server->in_hand--;
+        pthread_cond_broadcast(&server->answered);
+        pthread_mutex_unlock(&server->mutex);
+    }
+    release_body(request);
+    shr_buf_free(&request->reply);
+    free(request);
+}

@@ -1,0 +1,199 @@
+/* What GET answers: a page for people, health for load balancers, metrics for Prometheus. */
+#include "base/clock.h"
+#include "rpc/http.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct state_now {
+    bool has_tip;
+    struct shr_block_record tip;
+    bool has_sync;
+    struct shr_server_sync sync;
+    struct shrewd_error err; /* why there is no tip */
+};
+
+static void look(struct state_now *now, const struct shr_server *server) {
+    const struct shr_rpc_env *env = &server->env;
+    *now = (struct state_now){0};
+    now->has_tip = env->source.tip(env->source.ctx, &now->tip, &now->err) == 0;
+    now->has_sync = env->sync != NULL;
+    if (now->has_sync) {
+        env->sync(env->sync_ctx, &now->sync);
+        now->sync.error[sizeof now->sync.error - 1] = 0;
+    }
+}
+
+static uint32_t behind(const struct state_now *now) {
+    return now->has_tip && now->sync.node_tip > now->tip.height
+               ? now->sync.node_tip - now->tip.height
+               : 0;
+}
+
+void shr_page_home(struct shr_buf *out, struct shr_server *server) {
+    struct state_now now;
+    look(&now, server);
+    shr_buf_add_str(out, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
+                         "<title>shrewd</title>\n<h1>shrewd " SHREWD_VERSION "</h1>\n");
+    if (now.has_tip) {
+        char hash[SHR_HASH_HEX_LEN + 1];
+        shr_hash_hex(hash, &now.tip.hash);
+        shr_buf_printf(out, "<p>Indexed up to block %" PRIu32 ", %s.</p>\n", now.tip.height, hash);
+    } else {
+        shr_buf_add_str(out, "<p>No block is indexed yet.</p>\n");
+    }
+    if (now.has_sync) {
+        shr_buf_printf(out, "<p>The node's tip is %" PRIu32 ": %" PRIu32 " to go.</p>\n",
+                       now.sync.node_tip, behind(&now));
+    }
+    shr_buf_add_str(out, "<p>JSON-RPC 2.0 by POST to this address:</p>\n<ul>\n");
+    for (int i = 0; i < SHR_METHOD_COUNT; i++) {
+        const struct shr_method *method = &shr_methods[i];
+        shr_buf_printf(out, "<li><code>%s [", method->name);
+        for (int p = 0; method->params.names[p] != NULL; p++) {
+            shr_buf_printf(out, "%s%s", p == 0 ? "" : ", ", method->params.names[p]);
+        }
+        shr_buf_add_str(out, "]</code></li>\n");
+    }
+    shr_buf_printf(out,
+                   "</ul>\n<pre>curl -s http://127.0.0.1:%u -d "
+                   "'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"metashrew_height\",\"params\":[]}'"
+                   "</pre>\n<p><a href=\"/health\">health</a> <a href=\"/metrics\">metrics</a></p>"
+                   "\n</html>\n",
+                   server->port);
+}
+
+static void add_number_or_null(struct shr_buf *out, const char *name, bool known, uint32_t number) {
+    if (known) {
+        shr_buf_printf(out, ",\"%s\":%" PRIu32, name, number);
+    } else {
+        shr_buf_printf(out, ",\"%s\":null", name);
+    }
+}
+
+/* Well means: the tip can be read, and indexing (where this server knows of any) goes on. */
+unsigned shr_page_health(struct shr_buf *out, struct shr_server *server) {
+    struct state_now now;
+    look(&now, server);
+    const char *error = now.has_sync ? now.sync.error : "";
+    if (error[0] == 0 && !now.has_tip && now.err.code != SHREWD_NOT_FOUND) {
+        error = now.err.message;
+    }
+    bool stopping = atomic_load(&server->stopping);
+    bool ok = error[0] == 0 && !stopping && (!now.has_sync || now.sync.running);
+    shr_buf_printf(out, "{\"status\":\"%s\"", ok ? "ok" : stopping ? "stopping" : "failing");
+    add_number_or_null(out, "tip", now.has_tip, now.tip.height);
+    add_number_or_null(out, "node_tip", now.has_sync, now.sync.node_tip);
+    add_number_or_null(out, "behind", now.has_sync && now.has_tip, behind(&now));
+    shr_buf_printf(out,
+                   ",\"running\":%s,\"at_tip\":%s,\"error\":", now.sync.running ? "true" : "false",
+                   now.sync.at_tip ? "true" : "false");
+    if (error[0] == 0) {
+        shr_buf_add_str(out, "null");
+    } else {
+        shr_json_write_string(out, shr_bytes_str(error));
+    }
+    shr_buf_add_str(out, "}\n");
+    return ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static uint64_t resident_bytes(void) {
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%*u %llu", &pages) != 1) {
+            pages = 0;
+        }
+        fclose(file);
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void head(struct shr_buf *out, const char *name, const char *type, const char *help) {
+    shr_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void metric(struct shr_buf *out, const char *name, const char *type, uint64_t value,
+                   const char *help) {
+    head(out, name, type, help);
+    shr_buf_printf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+static void seconds(struct shr_buf *out, const char *name, uint64_t ns, const char *help) {
+    head(out, name, "counter", help);
+    shr_buf_printf(out, "%s %.9f\n", name, (double)ns / 1e9);
+}
+
+static void add_sync(struct shr_buf *out, const struct shr_server_sync *sync) {
+    metric(out, "shrewd_node_tip_height", "gauge", sync->node_tip, "Height of the node's tip.");
+    metric(out, "shrewd_indexing", "gauge", sync->running, "1 while indexing goes on.");
+    metric(out, "shrewd_at_tip", "gauge", sync->at_tip, "1 when the node's tip is indexed.");
+    metric(out, "shrewd_blocks_total", "counter", sync->blocks, "Blocks indexed since start.");
+    metric(out, "shrewd_block_bytes_total", "counter", sync->bytes, "Bytes of those blocks.");
+    metric(out, "shrewd_reorgs_total", "counter", sync->reorgs, "Reorganisations followed.");
+    metric(out, "shrewd_reorg_blocks_total", "counter", sync->reorg_blocks,
+           "Blocks rolled back by them.");
+    seconds(out, "shrewd_guest_seconds_total", sync->guest_ns, "Time in the module, indexing.");
+    seconds(out, "shrewd_apply_seconds_total", sync->apply_ns, "Time writing state.");
+    seconds(out, "shrewd_wait_seconds_total", sync->wait_ns, "Time waiting for blocks.");
+}
+
+static void add_methods(struct shr_buf *out, struct shr_server *server) {
+    struct shr_method_stats *stats = server->env.stats;
+    head(out, "shrewd_rpc_calls_total", "counter", "Calls, by method.");
+    for (int i = 0; i < SHR_METHOD_COUNT; i++) {
+        shr_buf_printf(out, "shrewd_rpc_calls_total{method=\"%s\"} %" PRIu64 "\n",
+                       shr_methods[i].name, atomic_load(&stats[i].calls));
+    }
+    head(out, "shrewd_rpc_errors_total", "counter", "Calls that failed, by method.");
+    for (int i = 0; i < SHR_METHOD_COUNT; i++) {
+        shr_buf_printf(out, "shrewd_rpc_errors_total{method=\"%s\"} %" PRIu64 "\n",
+                       shr_methods[i].name, atomic_load(&stats[i].errors));
+    }
+    head(out, "shrewd_rpc_seconds_total", "counter", "Time in calls, by method, without queueing.");
+    for (int i = 0; i < SHR_METHOD_COUNT; i++) {
+        shr_buf_printf(out, "shrewd_rpc_seconds_total{method=\"%s\"} %.9f\n", shr_methods[i].name,
+                       (double)atomic_load(&stats[i].ns) / 1e9);
+    }
+}
+
+static uint64_t connections(struct shr_server *server) {
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info == NULL ? 0 : info->num_connections;
+}
+
+void shr_page_metrics(struct shr_buf *out, struct shr_server *server) {
+    struct state_now now;
+    look(&now, server);
+    uint32_t busy = 0, waiting = 0;
+    shr_workers_count(server->workers, &busy, &waiting);
+    head(out, "shrewd_build_info", "gauge", "Always 1; the version is a label.");
+    shr_buf_add_str(out, "shrewd_build_info{version=\"" SHREWD_VERSION "\"} 1\n");
+    if (now.has_tip) {
+        metric(out, "shrewd_tip_height", "gauge", now.tip.height, "Last block indexed.");
+        metric(out, "shrewd_keys", "gauge", now.tip.total_keys, "Keys held after it.");
+    }
+    if (now.has_sync) {
+        add_sync(out, &now.sync);
+    }
+    add_methods(out, server);
+    metric(out, "shrewd_http_requests_total", "counter", atomic_load(&server->stats.requests),
+           "HTTP requests answered.");
+    metric(out, "shrewd_rpc_faults_total", "counter", atomic_load(&server->stats.faults),
+           "JSON-RPC errors sent, malformed requests included.");
+    metric(out, "shrewd_rpc_refused_total", "counter", atomic_load(&server->stats.refused),
+           "Requests refused: queue full, too many bytes held, stopping.");
+    metric(out, "shrewd_rpc_abandoned_total", "counter", atomic_load(&server->stats.abandoned),
+           "Requests not run since their client had left.");
+    metric(out, "shrewd_http_connections", "gauge", connections(server), "Open connections.");
+    metric(out, "shrewd_http_body_bytes", "gauge", atomic_load(&server->held),
+           "Bytes of request bodies held.");
+    metric(out, "shrewd_view_workers", "gauge", server->n_workers, "Threads for views.");
+    metric(out, "shrewd_view_workers_busy", "gauge", busy, "Of them, running a view.");
+    metric(out, "shrewd_view_queue", "gauge", waiting, "Requests that wait for one.");
+    metric(out, "shrewd_view_queue_max", "gauge", server->queue_max, "How many may wait.");
+    metric(out, "process_resident_memory_bytes", "gauge", resident_bytes(), "Resident memory.");
+    seconds(out, "shrewd_uptime_seconds", shr_now_ns() - server->start_ns, "Since start.");
+}

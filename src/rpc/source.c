@@ -1,0 +1,37 @@
+#include "rpc/source.h"
+
+#include "lib/lib.h"
+#include "rpc/start.h"
+
+static int source_tip(void *ctx, struct shr_block_record *out, struct shrewd_error *err) {
+    return shr_state_tip(shr_lib_state(ctx), out, err);
+}
+
+static int source_block(void *ctx, struct shr_block_record *out, uint32_t height,
+                        struct shrewd_error *err) {
+    return shr_state_block(shr_lib_state(ctx), out, height, err);
+}
+
+static int source_view(void *ctx, struct shr_buf *out, const struct shr_view_call *call,
+                       struct shrewd_error *err) {
+    return shr_view_run(shr_lib_state(ctx), shr_lib_module(ctx), out, call, err);
+}
+
+static int source_preview(void *ctx, struct shr_buf *out, struct shr_bytes block,
+                          const struct shr_view_call *call, struct shrewd_error *err) {
+    return shr_view_preview(shr_lib_state(ctx), shr_lib_module(ctx), out, block, call, err);
+}
+
+struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
+    return (struct shr_rpc_source){.ctx = shrewd,
+                                   .tip = source_tip,
+                                   .block = source_block,
+                                   .view = source_view,
+                                   .preview = source_preview};
+}
+
+int shr_server_start(struct shr_server **out, struct shrewd *shrewd,
+                     const struct shr_server_options *options, struct shrewd_error *err) {
+    struct shr_rpc_source source = shr_rpc_source_for(shrewd);
+    return shr_server_start_on(out, &source, options, err);
+}

@@ -1,0 +1,27 @@
+/* source.h: what the methods ask, as a table of functions, so that the server can be tested (and
+ * fuzzed) without a database or a module. The real one is made by shr_rpc_source_for.
+ */
+#ifndef SHR_RPC_SOURCE_H
+#define SHR_RPC_SOURCE_H
+
+#include "state/state.h"
+#include "view/view.h"
+
+/* Every function may be called by several threads at once; codes and messages are those of
+ * state.h and view.h. `view` and `preview` run on threads with SHR_GUEST_THREAD_STACK. */
+struct shr_rpc_source {
+    void *ctx;
+    int (*tip)(void *ctx, struct shr_block_record *out, struct shrewd_error *err);
+    int (*block)(void *ctx, struct shr_block_record *out, uint32_t height,
+                 struct shrewd_error *err);
+    int (*view)(void *ctx, struct shr_buf *out, const struct shr_view_call *call,
+                struct shrewd_error *err);
+    int (*preview)(void *ctx, struct shr_buf *out, struct shr_bytes block,
+                   const struct shr_view_call *call, struct shrewd_error *err);
+};
+
+struct shrewd;
+/* Borrows the handle. */
+struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd);
+
+#endif

@@ -1,0 +1,35 @@
+/* workers.h: a fixed number of threads that run guests, fed by one bounded queue.
+ *
+ * Every job pushed is finished exactly once: by a worker, or, when the queue is dropped at the
+ * end, as abandoned by the thread that drains.
+ */
+#ifndef SHR_RPC_WORKERS_H
+#define SHR_RPC_WORKERS_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shr_workers;
+
+/* Embedded in what the caller queues. */
+struct shr_job {
+    struct shr_job *next; /* private */
+    /* May free the job. `abandoned`: it was not its turn before the end; answer, do not run. */
+    void (*run)(struct shr_job *job, bool abandoned);
+};
+
+/* Threads with SHR_GUEST_THREAD_STACK each. `queue_max`: jobs that wait for a thread. */
+int shr_workers_start(struct shr_workers **out, uint32_t threads, uint32_t queue_max,
+                      struct shrewd_error *err);
+/* False when the queue is full or drained: the job is then untouched. */
+bool shr_workers_push(struct shr_workers *workers, struct shr_job *job);
+void shr_workers_count(struct shr_workers *workers, uint32_t *busy, uint32_t *waiting);
+/* Takes no more jobs; waits at most `ms` for those in hand, then abandons the ones that wait.
+ * False when a job is still running. */
+bool shr_workers_drain(struct shr_workers *workers, uint32_t ms);
+/* After a drain that returned true. NULL is fine. */
+void shr_workers_free(struct shr_workers *workers);
+
+#endif
