@@ -11,6 +11,11 @@ from harness.daemon import Daemon, shrewd  # noqa: E402
 from harness.node import Node  # noqa: E402
 
 
+def pytest_configure():
+    if not paths.SHREWD.exists():
+        pytest.exit(f"{paths.SHREWD} is not built; run 'make', or set SHREWD_BIN", returncode=2)
+
+
 def pytest_report_header():
     return f"shrewd: {shrewd('--version').stdout.strip()} ({paths.SHREWD})"
 
