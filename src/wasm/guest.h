@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "chain/hash.h"
 
-#define SHR_GUEST_STACK (1024u * 1024u)            /* the guest's own stack, fixed */
+#define SHR_GUEST_STACK (1024u * 1024u)             /* the guest's own stack, fixed */
 #define SHR_GUEST_THREAD_STACK (8u * 1024u * 1024u) /* for threads that run guests */
 #define SHR_GUEST_MEMORY_MAX (1ull << 32)           /* bytes; the wasm32 address space */
 
@@ -66,7 +66,7 @@ struct shr_module_info {
     size_t n_views;
     const char **others; /* every other export */
     size_t n_others;
-    bool has_start_export;   /* `_start`, () -> () */
+    bool has_start_export; /* `_start`, () -> () */
     bool has_start_section;
     bool has_memory;
     uint64_t memory_pages_min; /* 64 KiB pages */
@@ -93,8 +93,8 @@ struct shr_guest_call {
     uint32_t height;          /* the first four bytes of the input */
     struct shr_bytes payload; /* the rest of it */
     const struct shr_guest_host *host;
-    uint64_t memory_max;      /* bytes; 0 means SHR_GUEST_MEMORY_MAX. Indexing must pass 0. */
-    size_t result_max;        /* bytes a view may return; 0 means 256 MiB */
+    uint64_t memory_max; /* bytes; 0 means SHR_GUEST_MEMORY_MAX. Indexing must pass 0. */
+    size_t result_max;   /* bytes a view may return; 0 means 256 MiB */
 };
 
 /* Indexing: a fresh instance runs `_start`. SHREWD_TRAP (message: the trap, the wasm functions

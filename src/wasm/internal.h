@@ -76,7 +76,7 @@ bool shr_guest_buffer(struct shr_bytes *out, struct shr_bytes memory, uint32_t p
 int shr_run_failed(struct shr_run *run, wasm_trap_t *trap, wasmtime_error_t *error,
                    struct shrewd_error *err);
 /* The message of a Wasmtime error on one line; consumes it. */
-void shr_wasmtime_text(struct shr_buf *out, wasmtime_error_t *error);
+void shr_error_text(struct shr_buf *out, wasmtime_error_t *error);
 
 /* cache.c */
 /* The compiled module of `hash` from the cache, or NULL. */

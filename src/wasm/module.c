@@ -10,7 +10,7 @@
 static int module_error(struct shrewd_error *err, const char *name, const char *doing,
                         wasmtime_error_t *error) {
     struct shr_buf text = {0};
-    shr_wasmtime_text(&text, error);
+    shr_error_text(&text, error);
     int code = shr_fail(err, SHREWD_MODULE, "'%s' %s: %s", name, doing, shr_buf_cstr(&text));
     shr_buf_free(&text);
     return code;

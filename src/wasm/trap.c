@@ -53,7 +53,7 @@ static void flatten(struct shr_buf *text) {
     shr_buf_cstr(text);
 }
 
-void shr_wasmtime_text(struct shr_buf *out, wasmtime_error_t *error) {
+void shr_error_text(struct shr_buf *out, wasmtime_error_t *error) {
     wasm_name_t message;
     wasmtime_error_message(error, &message);
     shr_buf_append(out, message.data, message.size);

@@ -3,6 +3,7 @@
 #ifndef SHR_TEST_GUEST_BENCH_H
 #define SHR_TEST_GUEST_BENCH_H
 
+#include "guest_signals.h"
 #include "wasm/guest.h"
 
 #include <setjmp.h>
@@ -89,6 +90,7 @@ static void bench_log(void *ctx, struct shr_bytes text) {
 }
 
 static inline void bench_init(struct bench *bench) {
+    guest_signals_restore();
     memset(bench, 0, sizeof *bench);
     bench->host =
         (struct shr_guest_host){.ctx = bench, .get = bench_get, .put = bench_put, .log = bench_log};

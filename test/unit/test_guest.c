@@ -266,5 +266,6 @@ int main(void) {
         cmocka_unit_test(the_hosts_errors_pass_through),
         cmocka_unit_test(a_host_function_exported_as_a_view_is_harmless),
     };
+    guest_signals_keep();
     return cmocka_run_group_tests_name("guest", tests, bench_setup, bench_teardown);
 }
