@@ -40,7 +40,6 @@ int shr_client_open(struct shr_client **out, const char *url, struct shrewd_erro
         return shr_fail(err, SHREWD_NO_MEMORY, "cannot start an HTTP client");
     }
     CURL *curl = client->curl;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->curl_error);
@@ -82,13 +81,21 @@ static int fail_server(const struct shr_client *client, struct shrewd_error *err
     return SHREWD_IO;
 }
 
-static int post(struct shr_client *client, const char *body, size_t len, struct shrewd_error *err) {
-    long status = 0;
+/* One request: a POST of `body`, or a GET when it is NULL. The reply's bytes and *status. */
+static int request(struct shr_client *client, long *status, const char *url, const char *body,
+                   struct shrewd_error *err) {
+    CURL *curl = client->curl;
     shr_buf_clear(&client->reply);
     client->curl_error[0] = 0;
-    curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, body);
-    curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
-    CURLcode failed = curl_easy_perform(client->curl);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    if (body != NULL) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+    } else {
+        curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    }
+    CURLcode failed = curl_easy_perform(curl);
     if (failed != CURLE_OK) {
         const char *why =
             client->curl_error[0] != 0 ? client->curl_error : curl_easy_strerror(failed);
@@ -97,14 +104,19 @@ static int post(struct shr_client *client, const char *body, size_t len, struct 
         free(what);
         return SHREWD_IO;
     }
-    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status != 200) {
-        char *what = shr_asprintf("answered HTTP status %ld, not a JSON-RPC reply", status);
-        fail_server(client, err, what);
-        free(what);
-        return SHREWD_IO;
-    }
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
     return 0;
+}
+
+static int post(struct shr_client *client, const char *body, struct shrewd_error *err) {
+    long status = 0;
+    int code = request(client, &status, client->url, body, err);
+    if (code == 0 && status != 200) {
+        char *what = shr_asprintf("answered HTTP status %ld, not a JSON-RPC reply", status);
+        code = fail_server(client, err, what);
+        free(what);
+    }
+    return code;
 }
 
 /* The libshrewd code of an error the server answered: by name in error.data.error, else by what
@@ -149,7 +161,7 @@ int shr_client_call(struct shr_client *client, json_t **result, const char *meth
         return shr_fail(err, SHREWD_INVALID, "%s: the arguments are not UTF-8 text", method);
     }
     json_t *reply = NULL;
-    int code = post(client, body, strlen(body), err);
+    int code = post(client, body, err);
     if (code == 0) {
         reply = json_loadb((const char *)client->reply.data, client->reply.len, 0, NULL);
         code = reply == NULL ? fail_server(client, err, "answered something that is not JSON")
@@ -174,6 +186,24 @@ int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const ch
     }
     json_decref(result);
     return code;
+}
+
+json_t *shr_client_health(struct shr_client *client) {
+    long status = 0;
+    size_t len = strlen(client->url);
+    bool slash = len > 0 && client->url[len - 1] == '/';
+    char *url = shr_asprintf("%s%shealth", client->url, slash ? "" : "/");
+    json_t *health = NULL;
+    /* 503 comes with the reason in the same shape. */
+    if (request(client, &status, url, NULL, NULL) == 0 && (status == 200 || status == 503)) {
+        health = json_loadb((const char *)client->reply.data, client->reply.len, 0, NULL);
+    }
+    free(url);
+    if (!json_is_object(health)) {
+        json_decref(health);
+        return json_object();
+    }
+    return health;
 }
 
 int shr_client_height(struct shr_client *client, uint32_t *out, struct shrewd_error *err) {

@@ -21,6 +21,8 @@ int shr_client_call(struct shr_client *client, json_t **result, const char *meth
 /* The same for methods that answer bytes as a hex string; replaces `out`. */
 int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const char *method,
                         json_t *params, struct shrewd_error *err);
+/* What GET /health says; an empty object when there is no such page. */
+json_t *shr_client_health(struct shr_client *client);
 /* The last indexed height; SHREWD_NOT_FOUND when nothing is indexed yet. */
 int shr_client_height(struct shr_client *client, uint32_t *out, struct shrewd_error *err);
 

@@ -16,6 +16,10 @@
 
 int shr_database_open(struct shrewd **out, const struct shr_config *config, unsigned flags,
                       bool guest, struct shrewd_error *err) {
+    /* Told apart here from a database that is not there. */
+    if (guest && access(config->indexer, R_OK) != 0) {
+        return shr_fail_errno(err, SHREWD_MODULE, "--indexer: cannot open '%s'", config->indexer);
+    }
     char *dir = shr_config_db_dir(config);
     struct shrewd_options options = {
         .flags = flags | (config->accept_module ? SHREWD_ACCEPT_MODULE : 0),

@@ -3,9 +3,11 @@
 #include "cli/options.h"
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef int command_fn(struct shr_config *config);
 
@@ -58,7 +60,19 @@ static int help(int argc, char **argv) {
     return shr_out_close(SHR_EXIT_OK);
 }
 
+/* A standard stream closed by the caller would be reopened as a file of the database, and messages
+ * written into it. Writing to the stand-in for standard output still fails, and is reported. */
+static void hold_standard_streams(void) {
+    static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", modes[fd]) != fd) {
+            _exit(SHR_EXIT_FAILURE);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
+    hold_standard_streams();
     /* A reader that went away is an error of the write, not the end of a daemon. */
     signal(SIGPIPE, SIG_IGN);
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;

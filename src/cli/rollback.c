@@ -118,7 +118,7 @@ int shr_cmd_rollback(struct shr_config *config) {
         code = shr_database_open(&db, config, 0, false, &err);
     }
     if (code == SHREWD_LOCKED) {
-        shr_fail_in(&err, code, "stop the running shrewd before a rollback");
+        shr_fail_in(&err, code, "a rollback needs the database for itself");
     }
     if (code == 0) {
         code = roll_back(db, config, &err);

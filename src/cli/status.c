@@ -70,22 +70,6 @@ static json_t *at_height(struct shr_client *client, const char *method, uint32_t
     return bare;
 }
 
-/* metashrew_snapshot answers a string that holds an object; {} when it does not. */
-static json_t *ask_snapshot(struct shr_client *client) {
-    json_t *result = NULL;
-    json_t *object = NULL;
-    if (shr_client_call(client, &result, "metashrew_snapshot", json_array(), NULL) == 0 &&
-        json_is_string(result)) {
-        object = json_loads(json_string_value(result), 0, NULL);
-    }
-    json_decref(result);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return json_object();
-    }
-    return object;
-}
-
 static int ask_server(json_t *out, const struct shr_config *config, struct shrewd_error *err) {
     struct shr_client *client = NULL;
     uint32_t height = 0;
@@ -98,40 +82,47 @@ static int ask_server(json_t *out, const struct shr_config *config, struct shrew
     if (code != 0 && !empty) {
         goto out;
     }
-    json_t *snapshot = ask_snapshot(client);
-    json_t *node_tip = json_object_get(snapshot, "node_tip");
-    json_int_t tip = json_integer_value(node_tip);
+    json_t *health = shr_client_health(client);
+    json_int_t node = json_integer_value(json_object_get(health, "node_tip"));
     set(out, "height", empty ? json_null() : json_integer(height));
     set(out, "hash", empty ? json_null() : at_height(client, "metashrew_getblockhash", height));
     set(out, "root", empty ? json_null() : at_height(client, "metashrew_stateroot", height));
-    set(out, "node_height", tip > 0 ? json_integer(tip) : json_null());
+    set(out, "node_height", node > 0 ? json_integer(node) : json_null());
     set(out, "behind",
-        tip > 0 && !empty ? json_integer(tip > height ? tip - height : 0) : json_null());
-    static const char *const copied[] = {"running", "at_tip", "blocks_synced_normally", "reorgs",
-                                         "reorg_blocks"};
+        node > 0 && !empty ? json_integer(node > height ? node - height : 0) : json_null());
+    static const char *const copied[] = {"status", "running", "at_tip", "error"};
     for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
-        json_t *value = json_object_get(snapshot, copied[i]);
-        if (value != NULL) {
-            json_object_set(out, copied[i], value);
-        }
+        json_t *value = json_object_get(health, copied[i]);
+        set(out, copied[i], value != NULL ? json_incref(value) : json_null());
     }
-    json_decref(snapshot);
+    json_decref(health);
     code = 0;
 out:
     shr_client_close(client);
     return code;
 }
 
-static void print_line(const char *key, json_t *value) {
-    static const char *const labels[][2] = {
-        {"start_height", "start"},
-        {"first_height", "held from"},
-        {"disk_bytes", "size"},
-        {"node_height", "node"},
-        {"at_tip", "at the tip"},
-        {"blocks_synced_normally", "blocks since start"},
-        {"reorg_blocks", "blocks rolled back"},
+/* What a line of text says for null. */
+static const char *nothing(const char *key) {
+    static const char *const words[][2] = {
+        {"chain", "unknown"},    {"root", "not kept"},    {"node_height", "not known"},
+        {"behind", "not known"}, {"error", "none"},       {"running", "not known"},
+        {"at_tip", "not known"}, {"status", "not known"},
     };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(key, words[i][0]) == 0) {
+            return words[i][1];
+        }
+    }
+    return "none yet";
+}
+
+static void print_line(const char *key, json_t *value) {
+    static const char *const labels[][2] = {{"start_height", "start"},
+                                            {"first_height", "held from"},
+                                            {"disk_bytes", "size"},
+                                            {"node_height", "node"},
+                                            {"at_tip", "at the tip"}};
     const char *label = key;
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
         label = strcmp(key, labels[i][0]) == 0 ? labels[i][1] : label;
@@ -148,9 +139,7 @@ static void print_line(const char *key, json_t *value) {
     } else if (json_is_boolean(value)) {
         printf("%s\n", json_is_true(value) ? "yes" : "no");
     } else {
-        printf("%s\n", strcmp(key, "chain") == 0  ? "unknown"
-                       : strcmp(key, "root") == 0 ? "not kept"
-                                                  : "none yet");
+        printf("%s\n", nothing(key));
     }
 }
 

@@ -71,16 +71,16 @@ static inline int clear_environment(void **state) {
     return 0;
 }
 
-/* Runs the tests with a config file to write to. */
-static inline int run_config_tests(const char *name, const struct CMUnitTest *tests, size_t n) {
+/* Group setup and teardown: the config file that tests write to. */
+static inline int make_config_file(void **state) {
+    (void)state;
     int fd = mkstemp(config_path);
-    if (fd < 0) {
-        return 1;
-    }
-    close(fd);
-    int failed = _cmocka_run_group_tests(name, tests, n, NULL, NULL);
-    unlink(config_path);
-    return failed;
+    return fd < 0 ? -1 : close(fd);
+}
+
+static inline int remove_config_file(void **state) {
+    (void)state;
+    return unlink(config_path);
 }
 
 #endif

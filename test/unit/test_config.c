@@ -491,5 +491,5 @@ int main(void) {
         cmocka_unit_test_setup(test_nearest, clear_environment),
         cmocka_unit_test_setup(test_exit_codes, clear_environment),
     };
-    return run_config_tests("config", tests, sizeof tests / sizeof tests[0]);
+    return cmocka_run_group_tests_name("config", tests, make_config_file, remove_config_file);
 }

@@ -93,5 +93,5 @@ int main(void) {
         cmocka_unit_test_setup(test_documented, clear_environment),
         cmocka_unit_test_setup(test_sample_config, clear_environment),
     };
-    return run_config_tests("config_docs", tests, sizeof tests / sizeof tests[0]);
+    return cmocka_run_group_tests_name("config_docs", tests, make_config_file, remove_config_file);
 }
