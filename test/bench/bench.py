@@ -11,6 +11,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "functional"))
+from harness.node import AUTH, Node  # noqa: E402
 
 SMALL_BLOCKS = 1000
 
@@ -24,18 +25,19 @@ def run(results, *command):
 
 
 def main():
-    from node import Node  # test/functional/node.py
-
     build = pathlib.Path(sys.argv[1]).resolve()
     results = {}
     with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
         scratch = pathlib.Path(scratch)
         guest = build / "guest"
         run(results, build / "test/bench/bench_view", guest / "benchmark.wasm", scratch / "view")
-        with Node(scratch / "node") as node:
+        node = Node().start()
+        try:
             node.mine(SMALL_BLOCKS)
-            run(results, build / "test/bench/bench_sync", node.url, node.auth,
+            run(results, build / "test/bench/bench_sync", node.url, AUTH,
                 guest / "minimal.wasm", scratch / "sync", SMALL_BLOCKS)
+        finally:
+            node.close()
     width = max(len(name) for name in results)
     for name, result in results.items():
         print(f"{name:<{width}}  {result['value']:>12,.1f} {result['unit']}")
