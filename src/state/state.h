@@ -1,7 +1,7 @@
 /* state.h: versioned state: the value of any key after any block, on a store (store.h).
  *
- * Tables. LATEST: key -> height u32 BE of the block that wrote it, value. HISTORY: key length
- * u32 BE, key, height u32 BE -> the version (height, value) which the block of that height
+ * Tables. LATEST: key -> value, then the height u32 BE of the block that wrote it. HISTORY: key
+ * length u32 BE, key, height u32 BE -> the version (value, height) which the block of that height
  * replaced. CHANGES: height -> keys written. BLOCKS: height -> block record. So a read at the tip
  * is one point lookup, a read in the past one more seek, and the HISTORY rows are the undo data:
  * rolling back a block puts each replaced version back. A write equal to the value already there
@@ -33,11 +33,15 @@ struct shr_block_record {
     struct shr_hash hash;
     struct shr_hash root; /* zero while has_root is false */
     bool has_root;
-    uint64_t n_keys;     /* keys this block wrote */
-    uint64_t key_bytes;  /* their sizes, and those of their values */
+    uint64_t n_keys;    /* keys this block wrote */
+    uint64_t key_bytes; /* their sizes, and those of their values */
     uint64_t value_bytes;
     uint64_t total_keys; /* keys held after this block */
 };
+
+/* What apply takes at most; SHREWD_LIMIT above. */
+#define SHR_KEY_MAX (8u << 20)
+#define SHR_VALUE_MAX (1u << 30)
 
 struct shr_pair {
     struct shr_bytes key;
@@ -63,7 +67,9 @@ int shr_state_open(struct shr_state **out, struct shr_store *store,
  * initialised as a fork at that height (and remembers the hash of that block); one initialised
  * before must fit base: same genesis, the same hash at its recorded fork height. Borrows base
  * (a reader, so that what it reads through to never moves), takes over store, also on failure.
- * fork_height UINT32_MAX: base's tip, or what the store recorded. */
+ * fork_height UINT32_MAX: base's tip, or what the store recorded. Of `identity` the genesis must
+ * be base's and the module may be another than base's; its start height is not looked at, as a
+ * fork has base's. identity NULL: base's. */
 int shr_state_open_fork(struct shr_state **out, struct shr_store *store, struct shr_reader *base,
                         uint32_t fork_height, const struct shr_identity *identity,
                         bool accept_module, struct shrewd_error *err);
@@ -77,7 +83,9 @@ int shr_state_size(struct shr_state *state, uint64_t *bytes, uint64_t entries[SH
  * its fork height). SHREWD_INVALID otherwise. `sync`: durable when it returns. */
 int shr_state_apply(struct shr_state *state, const struct shr_block_change *change, bool sync,
                     struct shrewd_error *err);
-/* Removes every block above `height`, in one atomic write. `height` may be start_height - 1 (all
+/* Removes every block above `height`, in one atomic write; one that would need more than 256 MiB
+ * of memory goes in several, newest blocks first, and the state is whole, at a height between,
+ * after each. Durable when it returns. `height` may be start_height - 1 (all
  * go; start_height 0 uses shr_state_rollback_all). SHREWD_ABOVE_TIP, SHREWD_BELOW_START (also
  * for a fork: below its fork height). */
 int shr_state_rollback(struct shr_state *state, uint32_t height, struct shrewd_error *err);

@@ -87,8 +87,8 @@ void shr_store_close(struct shr_store *store); /* NULL is fine */
 /* --- Implementations --- */
 
 struct shr_rocks_options {
-    bool create;       /* make it when absent; otherwise absent is SHREWD_NOT_FOUND */
-    bool read_only;    /* also while another process writes */
+    bool create;        /* make it when absent; otherwise absent is SHREWD_NOT_FOUND */
+    bool read_only;     /* also while another process writes */
     size_t cache_bytes; /* block cache; 0 means 256 MiB */
 };
 /* SHREWD_LOCKED when another process has it, naming the path. */

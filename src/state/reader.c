@@ -1,0 +1,259 @@
+/* Reading: the value of a key after a height, block records, tips. */
+#include "state/state_impl.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+
+int shr_reader_open(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err) {
+    struct shr_reader *reader = shr_alloc(sizeof *reader);
+    reader->state = state;
+    int code = shr_store_snapshot(state->store, &reader->snapshot, err);
+    if (code == 0) {
+        code = shr_state_own_tip(state, reader->snapshot, &reader->tip, err);
+        reader->has_tip = code == 0;
+        code = code == SHREWD_NOT_FOUND ? 0 : code;
+    }
+    if (code != 0) {
+        shr_reader_close(reader);
+        return code;
+    }
+    *out = reader;
+    return 0;
+}
+
+void shr_reader_close(struct shr_reader *reader) {
+    if (reader != NULL) {
+        shr_store_snapshot_free(reader->state->store, reader->snapshot);
+        free(reader);
+    }
+}
+
+/* A reader of the newest data, for one call on the stack; has no tip. */
+static struct shr_reader newest(struct shr_state *state) {
+    return (struct shr_reader){.state = state};
+}
+
+/* --- Blocks --- */
+
+int shr_reader_tip(struct shr_reader *reader, struct shr_block_record *out,
+                   struct shrewd_error *err) {
+    const struct shr_state *state = reader->state;
+    if (reader->has_tip) {
+        *out = reader->tip;
+        return 0;
+    }
+    if (state->base != NULL) {
+        return shr_reader_block(state->base, out, state->fork.height, err);
+    }
+    return shr_fail(err, SHREWD_NOT_FOUND, "'%s' holds no block yet", state->store->name);
+}
+
+uint32_t shr_reader_first_height(struct shr_reader *reader) {
+    const struct shr_state *state = reader->state;
+    return state->base != NULL ? shr_reader_first_height(state->base)
+                               : state->identity.start_height;
+}
+
+int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, uint32_t height,
+                     struct shrewd_error *err) {
+    const struct shr_state *state = reader->state;
+    if (state->base != NULL && height <= state->fork.height) {
+        return shr_reader_block(state->base, out, height, err);
+    }
+    uint32_t first = shr_reader_first_height(reader);
+    if (height < first) {
+        return shr_fail(err, SHREWD_BELOW_START,
+                        "there is no block %u here: the first one held is %u", height, first);
+    }
+    struct shr_block_record tip;
+    int code = shr_reader_tip(reader, &tip, err);
+    if (code == SHREWD_NOT_FOUND) {
+        return shr_fail(err, SHREWD_ABOVE_TIP, "block %u is not indexed: no block is yet", height);
+    }
+    if (code != 0) {
+        return code;
+    }
+    if (height > tip.height) {
+        return shr_fail(err, SHREWD_ABOVE_TIP, "block %u is not indexed: the tip is %u", height,
+                        tip.height);
+    }
+    return shr_state_own_block(state, reader->snapshot, out, height, err);
+}
+
+/* --- Values --- */
+
+/* What HISTORY's first row of a key above some height says. */
+struct older {
+    struct shr_bytes key;
+    uint32_t height; /* the version wanted is at most this old */
+    struct shr_buf *value;
+    bool found;
+    const char *wrong;
+    struct shr_buf *wrong_key;
+};
+
+static enum shr_scan_step take_older(void *ctx, struct shr_bytes row_key, struct shr_bytes row) {
+    struct older *older = ctx;
+    uint32_t replaced_at = 0, written_at = 0;
+    struct shr_bytes value;
+    older->wrong = shr_history_key_height(&replaced_at, row_key, older->key);
+    if (older->wrong == NULL) {
+        older->wrong = shr_version_decode(&value, &written_at, row);
+    }
+    if (older->wrong == NULL && written_at >= replaced_at) {
+        older->wrong = "a version is not older than the block that replaced it";
+    }
+    if (older->wrong != NULL) {
+        shr_buf_set(older->wrong_key, row_key);
+        return SHR_SCAN_DONE;
+    }
+    older->found = written_at <= older->height;
+    if (older->found) {
+        shr_buf_set(older->value, value);
+    }
+    return SHR_SCAN_DONE;
+}
+
+/* The first row above `height` is the version that was in force at `height`, or one written
+ * later still when the key did not exist then. */
+static int read_history(struct shr_reader *reader, struct shr_buf *value, bool *found,
+                        struct shr_bytes key, uint32_t height, struct shrewd_error *err) {
+    struct shr_store *store = reader->state->store;
+    struct shr_buf from = {0}, to = {0}, wrong_key = {0};
+    shr_history_key(&from, key, height + 1);
+    shr_history_key(&to, key, UINT32_MAX);
+    struct older older = {.key = key, .height = height, .value = value, .wrong_key = &wrong_key};
+    int code = shr_store_scan(store, reader->snapshot, SHR_TABLE_HISTORY, shr_buf_bytes(&from),
+                              shr_buf_bytes(&to), false, take_older, &older, err);
+    if (code == 0 && older.wrong != NULL) {
+        code = shr_corrupt(store, SHR_TABLE_HISTORY, shr_buf_bytes(&wrong_key), older.wrong, err);
+    }
+    *found = older.found;
+    shr_buf_free(&wrong_key);
+    shr_buf_free(&to);
+    shr_buf_free(&from);
+    return code;
+}
+
+int shr_reader_resolve(struct shr_reader *reader, struct shr_buf *version, bool *found,
+                       struct shr_bytes key, uint32_t height, struct shrewd_error *err) {
+    struct shr_bytes value;
+    uint32_t written_at = 0;
+    *found = false;
+    const char *wrong = shr_version_decode(&value, &written_at, shr_buf_bytes(version));
+    if (wrong != NULL) {
+        return shr_corrupt(reader->state->store, SHR_TABLE_LATEST, key, wrong, err);
+    }
+    if (written_at <= height) {
+        version->len = value.len;
+        *found = true;
+        return 0;
+    }
+    return read_history(reader, version, found, key, height, err);
+}
+
+static uint32_t base_height(const struct shr_state *state, uint32_t height) {
+    return height < state->fork.height ? height : state->fork.height;
+}
+
+/* A fork's own versions are all above its fork height. */
+static bool own_may_hold(const struct shr_state *state, uint32_t height) {
+    return state->base == NULL || height > state->fork.height;
+}
+
+int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_bytes key,
+                   uint32_t height, struct shrewd_error *err) {
+    struct shr_state *state = reader->state;
+    if (own_may_hold(state, height)) {
+        bool found = false;
+        int code = shr_store_get(state->store, reader->snapshot, SHR_TABLE_LATEST, value, key, err);
+        if (code == 0) {
+            code = shr_reader_resolve(reader, value, &found, key, height, err);
+        } else if (code == SHREWD_NOT_FOUND) {
+            code = 0;
+        }
+        if (code != 0 || found) {
+            return code;
+        }
+    }
+    if (state->base != NULL) {
+        return shr_reader_get(state->base, value, key, base_height(state, height), err);
+    }
+    return shr_store_absent(err);
+}
+
+static int base_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
+                         uint32_t height, struct shrewd_error *err) {
+    struct shr_read *below = shr_alloc_array(n + 1, sizeof *below);
+    size_t *where = shr_alloc_array(n + 1, sizeof *where);
+    size_t n_below = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!reads[i].found) {
+            below[n_below] = reads[i];
+            where[n_below++] = i;
+        }
+    }
+    int code = 0;
+    if (n_below > 0) {
+        code = shr_reader_get_many(reader->state->base, below, n_below,
+                                   base_height(reader->state, height), err);
+    }
+    for (size_t i = 0; code == 0 && i < n_below; i++) {
+        reads[where[i]].found = below[i].found;
+    }
+    free(where);
+    free(below);
+    return code;
+}
+
+int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
+                        uint32_t height, struct shrewd_error *err) {
+    struct shr_state *state = reader->state;
+    for (size_t i = 0; i < n; i++) {
+        reads[i].table = SHR_TABLE_LATEST;
+        reads[i].found = false;
+    }
+    int code = 0;
+    if (own_may_hold(state, height)) {
+        code = shr_store_get_many(state->store, reader->snapshot, reads, n, err);
+        for (size_t i = 0; code == 0 && i < n; i++) {
+            if (reads[i].found) {
+                code = shr_reader_resolve(reader, reads[i].value, &reads[i].found, reads[i].key,
+                                          height, err);
+            }
+        }
+    }
+    if (code == 0 && state->base != NULL) {
+        code = base_get_many(reader, reads, n, height, err);
+    }
+    return code;
+}
+
+/* --- Without a snapshot --- */
+
+int shr_state_get_latest(struct shr_state *state, struct shr_buf *value, struct shr_bytes key,
+                         struct shrewd_error *err) {
+    struct shr_reader reader = newest(state);
+    return shr_reader_get(&reader, value, key, UINT32_MAX, err);
+}
+
+int shr_state_tip(struct shr_state *state, struct shr_block_record *out, struct shrewd_error *err) {
+    struct shr_reader reader = newest(state);
+    int code = shr_state_own_tip(state, NULL, &reader.tip, err);
+    reader.has_tip = code == 0;
+    return code == 0 || code == SHREWD_NOT_FOUND ? shr_reader_tip(&reader, out, err) : code;
+}
+
+/* A snapshot, so that a rollback between looking at the tip and at the block does no harm. */
+int shr_state_block(struct shr_state *state, struct shr_block_record *out, uint32_t height,
+                    struct shrewd_error *err) {
+    struct shr_reader *reader;
+    int code = shr_reader_open(&reader, state, err);
+    if (code != 0) {
+        return code;
+    }
+    code = shr_reader_block(reader, out, height, err);
+    shr_reader_close(reader);
+    return code;
+}

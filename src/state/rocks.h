@@ -1,0 +1,32 @@
+/* rocks.h: the RocksDB store's own struct, shared by its two files: rocks_open.c (options, what
+ * a folder holds, opening) and store_rocks.c (reading and writing). */
+#ifndef SHR_STATE_ROCKS_H
+#define SHR_STATE_ROCKS_H
+
+#include "state/store_ops.h"
+
+#include <rocksdb/c.h>
+
+struct shr_rocks {
+    struct shr_store store;
+    char *path;
+    rocksdb_t *db;
+    rocksdb_column_family_handle_t *families[SHR_TABLE_COUNT];
+    rocksdb_options_t *db_options;
+    rocksdb_options_t *family_options[SHR_TABLE_COUNT];
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *reads; /* of the newest data */
+    rocksdb_writeoptions_t *writes, *synced_writes;
+};
+
+/* Opens the database at rocks->path and fills the rest; on failure what was filled is left for
+ * shr_rocks_free. */
+int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *options,
+                   struct shrewd_error *err);
+void shr_rocks_free(struct shr_rocks *rocks);
+
+/* Turns RocksDB's message into an error that names the path, and frees it. `doing` is what
+ * failed, e.g. "cannot read". */
+int shr_rocks_fail(const char *path, char *message, const char *doing, struct shrewd_error *err);
+
+#endif

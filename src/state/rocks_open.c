@@ -1,0 +1,344 @@
+#include "state/rocks.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define KIB ((size_t)1024)
+#define MIB (KIB * 1024)
+#define CACHE_BYTES_DEFAULT (256 * MIB)
+#define WRITE_BUFFERS_BYTES_MAX (256 * MIB) /* of all tables together */
+#define WAL_BYTES_MAX (512 * MIB)
+#define BACKGROUND_JOBS 2
+/* A database opened read-only beside its writer may lose a file between listing and opening. */
+#define READ_ONLY_TRIES 5
+#define READ_ONLY_PAUSE_MS 50
+
+int shr_rocks_fail(const char *path, char *message, const char *doing, struct shrewd_error *err) {
+    int code = SHREWD_IO;
+    const char *hint = "";
+    if (strstr(message, "lock hold by current process") != NULL ||
+        (strstr(message, "While lock file") != NULL &&
+         strstr(message, "Resource temporarily unavailable") != NULL)) {
+        rocksdb_free(message);
+        return shr_fail(err, SHREWD_LOCKED,
+                        "'%s' is in use: another shrewd process has it; stop that one, or use "
+                        "another folder",
+                        path);
+    }
+    if (strncmp(message, "Corruption", 10) == 0) {
+        code = SHREWD_CORRUPT;
+        hint = "; restore a copy of the folder, or index again into an empty one";
+    } else if (strstr(message, "No space left") != NULL) {
+        hint = "; free some space and start again: what is stored is whole";
+    }
+    shr_fail(err, code, "%s the database '%s': %.600s%s", doing, path, message, hint);
+    rocksdb_free(message);
+    return code;
+}
+
+/* --- Options: every one that matters is set here, whatever RocksDB's defaults become --- */
+
+struct family_plan {
+    size_t write_buffer;
+    size_t block_bytes; /* of a data block, before compression */
+    double bloom_bits;  /* per key; 0: point reads are rare */
+    int bottom_compression;
+};
+
+/* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters so
+ * that a key which is not there costs no read. HISTORY is large and seldom read. */
+static const struct family_plan plans[SHR_TABLE_COUNT] = {
+    [SHR_TABLE_META] = {1 * MIB, 4 * KIB, 0, rocksdb_lz4_compression},
+    [SHR_TABLE_LATEST] = {64 * MIB, 8 * KIB, 10, rocksdb_lz4_compression},
+    [SHR_TABLE_HISTORY] = {64 * MIB, 16 * KIB, 10, rocksdb_zstd_compression},
+    [SHR_TABLE_CHANGES] = {32 * MIB, 16 * KIB, 0, rocksdb_zstd_compression},
+    [SHR_TABLE_BLOCKS] = {4 * MIB, 4 * KIB, 0, rocksdb_zstd_compression},
+};
+
+static rocksdb_block_based_table_options_t *table_options(const struct family_plan *plan,
+                                                          rocksdb_cache_t *cache) {
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_size(table, plan->block_bytes);
+    rocksdb_block_based_options_set_format_version(table, 5);
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    /* Indexes and filters count against the cache: memory stays bounded as the data grows. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    if (plan->bloom_bits > 0) {
+        rocksdb_block_based_options_set_filter_policy(
+            table, rocksdb_filterpolicy_create_bloom_full(plan->bloom_bits));
+        rocksdb_block_based_options_set_whole_key_filtering(table, 1);
+        rocksdb_block_based_options_set_data_block_index_type(
+            table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
+        rocksdb_block_based_options_set_data_block_hash_ratio(table, 0.75);
+    }
+    return table;
+}
+
+static rocksdb_options_t *make_family_options(const struct family_plan *plan,
+                                              rocksdb_cache_t *cache) {
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_options_set_write_buffer_size(options, plan->write_buffer);
+    rocksdb_options_set_max_write_buffer_number(options, 3);
+    rocksdb_options_set_min_write_buffer_number_to_merge(options, 1);
+    rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    rocksdb_options_set_bottommost_compression(options, plan->bottom_compression);
+    rocksdb_options_set_compaction_style(options, rocksdb_level_compaction);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, 4);
+    rocksdb_options_set_max_bytes_for_level_base(options, 256 * MIB);
+    rocksdb_options_set_target_file_size_base(options, 64 * MIB);
+    rocksdb_block_based_table_options_t *table = table_options(plan, cache);
+    rocksdb_options_set_block_based_table_factory(options, table);
+    rocksdb_block_based_options_destroy(table);
+    return options;
+}
+
+static rocksdb_options_t *make_db_options(bool create) {
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(options, create);
+    rocksdb_options_set_create_missing_column_families(options, create);
+    rocksdb_options_set_paranoid_checks(options, 1);
+    rocksdb_options_set_max_open_files(options, -1);
+    rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS);
+    rocksdb_options_set_db_write_buffer_size(options, WRITE_BUFFERS_BYTES_MAX);
+    rocksdb_options_set_max_total_wal_size(options, WAL_BYTES_MAX);
+    /* After a crash: every block whose write is whole in the log, in order, and none after. */
+    rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
+    rocksdb_options_set_use_fsync(options, 0);
+    rocksdb_options_set_bytes_per_sync(options, MIB);
+    rocksdb_options_set_wal_bytes_per_sync(options, MIB);
+    rocksdb_options_set_max_manifest_file_size(options, 64 * MIB);
+    rocksdb_options_set_max_log_file_size(options, 4 * MIB);
+    rocksdb_options_set_keep_log_file_num(options, 4);
+    rocksdb_options_set_info_log_level(options, 2); /* warnings and errors */
+    rocksdb_options_set_stats_dump_period_sec(options, 0);
+    return options;
+}
+
+/* --- What the folder holds --- */
+
+enum holding {
+    HOLDS_NOTHING, /* absent, empty, or a creation that was cut short */
+    HOLDS_DATABASE,
+};
+
+/* Files that RocksDB may leave behind when it is stopped before a new database exists. */
+static bool left_by_creation(const char *name) {
+    static const char *const prefixes[] = {"LOCK",      "LOG",      "IDENTITY",
+                                           "MANIFEST-", "OPTIONS-", "CURRENT"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0) {
+            return true;
+        }
+    }
+    size_t len = strlen(name);
+    return name[0] == '.' || strcmp(name, "lost+found") == 0 ||
+           (len > 4 && strcmp(name + len - 4, ".log") == 0) ||
+           (len > 6 && strcmp(name + len - 6, ".dbtmp") == 0);
+}
+
+/* A folder without RocksDB's CURRENT file: free to use unless something else is in it. */
+static int look_at_folder(const char *path, bool *has_current, struct shrewd_error *err) {
+    DIR *dir = opendir(path);
+    *has_current = false;
+    if (dir == NULL) {
+        return errno == ENOENT ? 0 : shr_fail_errno(err, SHREWD_IO, "cannot open '%s'", path);
+    }
+    char *foreign = NULL;
+    for (struct dirent *item; (item = readdir(dir)) != NULL;) {
+        if (strcmp(item->d_name, "CURRENT") == 0) {
+            *has_current = true;
+        } else if (foreign == NULL && !left_by_creation(item->d_name)) {
+            foreign = shr_strdup(item->d_name);
+        }
+    }
+    closedir(dir);
+    int code = 0;
+    if (!*has_current && foreign != NULL) {
+        code = shr_fail(err, SHREWD_MISMATCH,
+                        "'%s' holds other files ('%s') and no shrewd database; give a folder of "
+                        "its own",
+                        path, foreign);
+    }
+    free(foreign);
+    return code;
+}
+
+static bool is_our_family(const char *name) {
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        if (strcmp(name, shr_table_name((enum shr_table)table)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the default column family of a database of unknown origin has no row at all. */
+static int default_is_empty(const char *path, bool *empty, struct shrewd_error *err) {
+    char *message = NULL;
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_options_set_max_open_files(options, 64);
+    rocksdb_t *db = rocksdb_open_for_read_only(options, path, 0, &message);
+    rocksdb_options_destroy(options);
+    if (message != NULL) {
+        return shr_rocks_fail(path, message, "cannot open", err);
+    }
+    rocksdb_readoptions_t *reads = rocksdb_readoptions_create();
+    rocksdb_iterator_t *rows = rocksdb_create_iterator(db, reads);
+    rocksdb_iter_seek_to_first(rows);
+    *empty = !rocksdb_iter_valid(rows);
+    rocksdb_iter_get_error(rows, &message);
+    rocksdb_iter_destroy(rows);
+    rocksdb_readoptions_destroy(reads);
+    rocksdb_close(db);
+    return message == NULL ? 0 : shr_rocks_fail(path, message, "cannot read", err);
+}
+
+/* RocksDB makes column families one after the other: a database with some of ours and not a
+ * row in it is one whose creation was cut short. */
+static int look_at_families(const char *path, enum holding *out, struct shrewd_error *err) {
+    char *message = NULL;
+    size_t n = 0;
+    rocksdb_options_t *options = rocksdb_options_create();
+    char **names = rocksdb_list_column_families(options, path, &n, &message);
+    rocksdb_options_destroy(options);
+    if (message != NULL) {
+        return shr_rocks_fail(path, message, "cannot open", err);
+    }
+    char *foreign = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (foreign == NULL && !is_our_family(names[i])) {
+            foreign = shr_strdup(names[i]);
+        }
+    }
+    rocksdb_list_column_families_destroy(names, n);
+    int code = 0;
+    *out = HOLDS_DATABASE;
+    if (foreign != NULL) {
+        code = shr_fail(err, SHREWD_MISMATCH,
+                        "'%s' holds a RocksDB database with a column family '%.100s', which this "
+                        "version of shrewd does not know; use another folder, or a newer shrewd",
+                        path, foreign);
+    } else if (n < SHR_TABLE_COUNT) {
+        bool empty = false;
+        code = default_is_empty(path, &empty, err);
+        *out = HOLDS_NOTHING;
+        if (code == 0 && !empty) {
+            code = shr_fail(err, SHREWD_MISMATCH,
+                            "'%s' holds a RocksDB database that shrewd did not make (perhaps "
+                            "rockshrew-mono's); use another folder and index again",
+                            path);
+        }
+    }
+    free(foreign);
+    return code;
+}
+
+static int look(const char *path, enum holding *out, struct shrewd_error *err) {
+    bool has_current = false;
+    *out = HOLDS_NOTHING;
+    int code = look_at_folder(path, &has_current, err);
+    if (code != 0 || !has_current) {
+        return code;
+    }
+    return look_at_families(path, out, err);
+}
+
+/* --- Opening --- */
+
+static char *open_once(struct shr_rocks *rocks, bool read_only) {
+    const char *names[SHR_TABLE_COUNT];
+    const rocksdb_options_t *options[SHR_TABLE_COUNT];
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        names[table] = shr_table_name((enum shr_table)table);
+        options[table] = rocks->family_options[table];
+    }
+    char *message = NULL;
+    if (read_only) {
+        rocks->db = rocksdb_open_for_read_only_column_families(rocks->db_options, rocks->path,
+                                                               SHR_TABLE_COUNT, names, options,
+                                                               rocks->families, 0, &message);
+    } else {
+        rocks->db = rocksdb_open_column_families(rocks->db_options, rocks->path, SHR_TABLE_COUNT,
+                                                 names, options, rocks->families, &message);
+    }
+    return message;
+}
+
+static int open_db(struct shr_rocks *rocks, bool read_only, struct shrewd_error *err) {
+    char *message = open_once(rocks, read_only);
+    for (int tries = 1; message != NULL && read_only && tries < READ_ONLY_TRIES; tries++) {
+        rocksdb_free(message);
+        struct timespec pause = {.tv_nsec = READ_ONLY_PAUSE_MS * 1000000L};
+        nanosleep(&pause, NULL);
+        message = open_once(rocks, read_only);
+    }
+    if (message != NULL) {
+        rocks->db = NULL;
+        return shr_rocks_fail(rocks->path, message, "cannot open", err);
+    }
+    return 0;
+}
+
+int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *options,
+                   struct shrewd_error *err) {
+    enum holding holding;
+    int code = look(rocks->path, &holding, err);
+    bool create = options->create && !options->read_only && holding == HOLDS_NOTHING;
+    if (code == 0 && holding == HOLDS_NOTHING && !create) {
+        code = shr_fail(err, SHREWD_NOT_FOUND, "there is no shrewd database at '%s'", rocks->path);
+    }
+    if (code == 0 && create) {
+        code = shr_dir_make(rocks->path, err);
+    }
+    if (code != 0) {
+        return code;
+    }
+    rocks->cache = rocksdb_cache_create_lru(options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT
+                                                                      : options->cache_bytes);
+    rocks->db_options = make_db_options(create);
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        rocks->family_options[table] = make_family_options(&plans[table], rocks->cache);
+    }
+    rocks->reads = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(rocks->reads, 1);
+    rocks->writes = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(rocks->writes, 0);
+    rocks->synced_writes = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(rocks->synced_writes, 0);
+    rocksdb_writeoptions_set_sync(rocks->synced_writes, 1);
+    return open_db(rocks, options->read_only, err);
+}
+
+void shr_rocks_free(struct shr_rocks *rocks) {
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        if (rocks->db != NULL) {
+            rocksdb_column_family_handle_destroy(rocks->families[table]);
+        }
+    }
+    if (rocks->db != NULL) {
+        rocksdb_close(rocks->db);
+    }
+    if (rocks->db_options != NULL) { /* these are made together */
+        rocksdb_writeoptions_destroy(rocks->synced_writes);
+        rocksdb_writeoptions_destroy(rocks->writes);
+        rocksdb_readoptions_destroy(rocks->reads);
+        for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+            rocksdb_options_destroy(rocks->family_options[table]);
+        }
+        rocksdb_options_destroy(rocks->db_options);
+        rocksdb_cache_destroy(rocks->cache);
+    }
+    free(rocks->path);
+    free(rocks);
+}

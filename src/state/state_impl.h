@@ -1,0 +1,44 @@
+/* state_impl.h: what the files of the versioned state share; private to the room. */
+#ifndef SHR_STATE_STATE_IMPL_H
+#define SHR_STATE_STATE_IMPL_H
+
+#include "state/codec.h"
+#include "state/store_ops.h"
+
+struct shr_state {
+    struct shr_store *store; /* owned */
+    struct shr_identity identity;
+    struct shr_reader *base; /* borrowed; NULL unless this is a fork */
+    struct shr_fork_record fork;
+};
+
+struct shr_reader {
+    struct shr_state *state;
+    struct shr_snapshot *snapshot; /* NULL: the newest data */
+    struct shr_block_record tip;   /* the state's own; valid while has_tip */
+    bool has_tip;
+};
+
+/* SHREWD_CORRUPT: names the database, the table, the key and what is wrong. */
+int shr_corrupt(const struct shr_store *store, enum shr_table table, struct shr_bytes key,
+                const char *what, struct shrewd_error *err);
+
+/* The first height that the state itself may hold. */
+uint32_t shr_state_floor(const struct shr_state *state);
+
+/* The state's own tip row; SHREWD_NOT_FOUND when it holds no block of its own. */
+int shr_state_own_tip(const struct shr_state *state, const struct shr_snapshot *snapshot,
+                      struct shr_block_record *out, struct shrewd_error *err);
+/* A BLOCKS row that must be there: its absence is corruption. */
+int shr_state_own_block(const struct shr_state *state, const struct shr_snapshot *snapshot,
+                        struct shr_block_record *out, uint32_t height, struct shrewd_error *err);
+
+/* Turns a version read from LATEST into the value after `height`, in place: cut to its value
+ * when it is old enough, else replaced by the one HISTORY has. *found: whether there is one. */
+int shr_reader_resolve(struct shr_reader *reader, struct shr_buf *version, bool *found,
+                       struct shr_bytes key, uint32_t height, struct shrewd_error *err);
+/* Values after `height` of many keys, in few round trips; each read's table is set. */
+int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
+                        uint32_t height, struct shrewd_error *err);
+
+#endif

@@ -1,0 +1,69 @@
+#include "state/store_ops.h"
+
+#include <string.h>
+
+const char *shr_table_name(enum shr_table table) {
+    static const char *const names[SHR_TABLE_COUNT] = {
+#define SHR_X(name, family) [SHR_TABLE_##name] = (family),
+        SHR_TABLE_MAP(SHR_X)
+#undef SHR_X
+    };
+    return names[table];
+}
+
+int shr_store_absent(struct shrewd_error *err) {
+    static const char message[] = "the key is absent";
+    if (err != NULL) {
+        err->code = SHREWD_NOT_FOUND;
+        memcpy(err->message, message, sizeof message);
+    }
+    return SHREWD_NOT_FOUND;
+}
+
+int shr_store_get(struct shr_store *store, const struct shr_snapshot *snapshot,
+                  enum shr_table table, struct shr_buf *value, struct shr_bytes key,
+                  struct shrewd_error *err) {
+    return store->ops->get(store, snapshot, table, value, key, err);
+}
+
+int shr_store_get_many(struct shr_store *store, const struct shr_snapshot *snapshot,
+                       struct shr_read *reads, size_t n, struct shrewd_error *err) {
+    return store->ops->get_many(store, snapshot, reads, n, err);
+}
+
+int shr_store_scan(struct shr_store *store, const struct shr_snapshot *snapshot,
+                   enum shr_table table, struct shr_bytes from, struct shr_bytes to, bool backward,
+                   shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
+    return store->ops->scan(store, snapshot, table, from, to, backward, visit, ctx, err);
+}
+
+int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool sync,
+                    struct shrewd_error *err) {
+    if (store->read_only) {
+        return shr_fail(err, SHREWD_UNSUPPORTED, "'%s' was opened read-only: nothing is written",
+                        store->name);
+    }
+    return store->ops->write(store, batch, sync, err);
+}
+
+int shr_store_snapshot(struct shr_store *store, struct shr_snapshot **out,
+                       struct shrewd_error *err) {
+    return store->ops->snapshot(store, out, err);
+}
+
+void shr_store_snapshot_free(struct shr_store *store, struct shr_snapshot *snapshot) {
+    if (snapshot != NULL) {
+        store->ops->snapshot_free(store, snapshot);
+    }
+}
+
+int shr_store_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
+                   struct shrewd_error *err) {
+    return store->ops->size(store, bytes, entries, err);
+}
+
+void shr_store_close(struct shr_store *store) {
+    if (store != NULL) {
+        store->ops->close(store);
+    }
+}

@@ -1,0 +1,38 @@
+/* store_ops.h: what an implementation of store.h provides; private to the room. */
+#ifndef SHR_STATE_STORE_OPS_H
+#define SHR_STATE_STORE_OPS_H
+
+#include "state/store.h"
+
+/* As the functions of the same names in store.h. */
+struct shr_store_ops {
+    int (*get)(struct shr_store *store, const struct shr_snapshot *snapshot, enum shr_table table,
+               struct shr_buf *value, struct shr_bytes key, struct shrewd_error *err);
+    int (*get_many)(struct shr_store *store, const struct shr_snapshot *snapshot,
+                    struct shr_read *reads, size_t n, struct shrewd_error *err);
+    int (*scan)(struct shr_store *store, const struct shr_snapshot *snapshot, enum shr_table table,
+                struct shr_bytes from, struct shr_bytes to, bool backward, shr_scan_fn *visit,
+                void *ctx, struct shrewd_error *err);
+    int (*write)(struct shr_store *store, const struct shr_batch *batch, bool sync,
+                 struct shrewd_error *err);
+    int (*snapshot)(struct shr_store *store, struct shr_snapshot **out, struct shrewd_error *err);
+    void (*snapshot_free)(struct shr_store *store, struct shr_snapshot *snapshot);
+    int (*size)(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
+                struct shrewd_error *err);
+    void (*close)(struct shr_store *store); /* frees the store itself too */
+};
+
+/* The first member of every implementation's own struct. */
+struct shr_store {
+    const struct shr_store_ops *ops;
+    const char *name; /* for messages: the path, or "memory"; owned by the implementation */
+    bool read_only;
+};
+
+/* The name of a table's column family. Static storage. */
+const char *shr_table_name(enum shr_table table);
+/* SHREWD_NOT_FOUND for a key that a get did not find; guests ask for absent keys all the time, so
+ * nothing is formatted. */
+int shr_store_absent(struct shrewd_error *err);
+
+#endif

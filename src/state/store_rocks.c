@@ -1,0 +1,290 @@
+/* The RocksDB store: one column family a table. Opening is in rocks_open.c. */
+#include "state/rocks.h"
+
+#include "base/alloc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* Reads given to RocksDB at a time. */
+#define CHUNK 512
+
+struct snapshot {
+    const rocksdb_snapshot_t *snapshot; /* NULL in a read-only database: nothing changes */
+    rocksdb_readoptions_t *reads;
+};
+
+static struct shr_rocks *rocks_of(struct shr_store *store) {
+    return (struct shr_rocks *)store;
+}
+
+static const rocksdb_readoptions_t *reads_of(struct shr_rocks *rocks,
+                                             const struct shr_snapshot *snapshot) {
+    return snapshot == NULL ? rocks->reads
+                            : ((const struct snapshot *)(const void *)snapshot)->reads;
+}
+
+/* RocksDB's slices: never a NULL pointer, not even for no bytes. */
+static const char *chars(struct shr_bytes bytes) {
+    return bytes.len == 0 ? "" : (const char *)bytes.data;
+}
+
+static void take_value(struct shr_buf *value, const rocksdb_pinnableslice_t *slice) {
+    size_t len;
+    const char *data = rocksdb_pinnableslice_value(slice, &len);
+    shr_buf_set(value, shr_bytes(data, len));
+}
+
+static int rocks_get(struct shr_store *store, const struct shr_snapshot *snapshot,
+                     enum shr_table table, struct shr_buf *value, struct shr_bytes key,
+                     struct shrewd_error *err) {
+    struct shr_rocks *rocks = rocks_of(store);
+    char *message = NULL;
+    rocksdb_pinnableslice_t *slice =
+        rocksdb_get_pinned_cf(rocks->db, reads_of(rocks, snapshot), rocks->families[table],
+                              chars(key), key.len, &message);
+    if (message != NULL) {
+        return shr_rocks_fail(rocks->path, message, "cannot read", err);
+    }
+    if (slice == NULL) {
+        return shr_store_absent(err);
+    }
+    take_value(value, slice);
+    rocksdb_pinnableslice_destroy(slice);
+    return 0;
+}
+
+/* Up to CHUNK reads of one table, gathered out of a caller's list. */
+struct chunk {
+    size_t n;
+    bool sorted;
+    struct shr_read *reads[CHUNK];
+    const char *keys[CHUNK];
+    size_t lens[CHUNK];
+    rocksdb_pinnableslice_t *slices[CHUNK];
+    char *messages[CHUNK];
+};
+
+static int read_chunk(struct shr_rocks *rocks, const rocksdb_readoptions_t *options,
+                      enum shr_table table, struct chunk *chunk, struct shrewd_error *err) {
+    rocksdb_batched_multi_get_cf(rocks->db, options, rocks->families[table], chunk->n, chunk->keys,
+                                 chunk->lens, chunk->slices, chunk->messages, chunk->sorted);
+    int code = 0;
+    for (size_t i = 0; i < chunk->n; i++) {
+        rocksdb_pinnableslice_t *slice = chunk->slices[i];
+        chunk->reads[i]->found = slice != NULL;
+        if (chunk->messages[i] != NULL) {
+            code = shr_rocks_fail(rocks->path, chunk->messages[i], "cannot read", err);
+        }
+        if (slice != NULL) {
+            take_value(chunk->reads[i]->value, slice);
+            rocksdb_pinnableslice_destroy(slice);
+        }
+    }
+    chunk->n = 0;
+    chunk->sorted = true;
+    return code;
+}
+
+static void add_read(struct chunk *chunk, struct shr_read *read) {
+    size_t n = chunk->n;
+    if (n > 0 && shr_bytes_cmp(chunk->reads[n - 1]->key, read->key) > 0) {
+        chunk->sorted = false;
+    }
+    chunk->reads[n] = read;
+    chunk->keys[n] = chars(read->key);
+    chunk->lens[n] = read->key.len;
+    chunk->n++;
+}
+
+static int rocks_get_many(struct shr_store *store, const struct shr_snapshot *snapshot,
+                          struct shr_read *reads, size_t n, struct shrewd_error *err) {
+    struct shr_rocks *rocks = rocks_of(store);
+    const rocksdb_readoptions_t *options = reads_of(rocks, snapshot);
+    struct chunk *chunk = shr_alloc(sizeof *chunk);
+    chunk->sorted = true;
+    int code = 0;
+    for (int table = 0; code == 0 && table < SHR_TABLE_COUNT; table++) {
+        for (size_t i = 0; code == 0 && i < n; i++) {
+            if ((int)reads[i].table == table) {
+                add_read(chunk, &reads[i]);
+            }
+            if (chunk->n == CHUNK) {
+                code = read_chunk(rocks, options, (enum shr_table)table, chunk, err);
+            }
+        }
+        if (code == 0 && chunk->n > 0) {
+            code = read_chunk(rocks, options, (enum shr_table)table, chunk, err);
+        }
+    }
+    free(chunk);
+    return code;
+}
+
+/* Places the iterator on the first entry of the range, in the order asked for. */
+static void seek(rocksdb_iterator_t *rows, struct shr_bytes from, struct shr_bytes to,
+                 bool backward) {
+    if (!backward) {
+        rocksdb_iter_seek(rows, chars(from), from.len);
+    } else if (to.data == NULL) {
+        rocksdb_iter_seek_to_last(rows);
+    } else {
+        rocksdb_iter_seek_for_prev(rows, chars(to), to.len);
+        size_t len;
+        const char *key = rocksdb_iter_valid(rows) ? rocksdb_iter_key(rows, &len) : NULL;
+        if (key != NULL && shr_bytes_eq(shr_bytes(key, len), to)) {
+            rocksdb_iter_prev(rows);
+        }
+    }
+}
+
+static int rocks_scan(struct shr_store *store, const struct shr_snapshot *snapshot,
+                      enum shr_table table, struct shr_bytes from, struct shr_bytes to,
+                      bool backward, shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
+    struct shr_rocks *rocks = rocks_of(store);
+    const struct snapshot *held = (const struct snapshot *)(const void *)snapshot;
+    rocksdb_readoptions_t *options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(options, 1);
+    if (held != NULL && held->snapshot != NULL) {
+        rocksdb_readoptions_set_snapshot(options, held->snapshot);
+    }
+    /* The bound lets RocksDB stop at the range's end instead of stepping over what is deleted
+     * beyond it; the comparison below is what decides. */
+    if (!backward && to.data != NULL) {
+        rocksdb_readoptions_set_iterate_upper_bound(options, chars(to), to.len);
+    }
+    if (backward && from.len > 0) {
+        rocksdb_readoptions_set_iterate_lower_bound(options, chars(from), from.len);
+    }
+    rocksdb_iterator_t *rows =
+        rocksdb_create_iterator_cf(rocks->db, options, rocks->families[table]);
+    for (seek(rows, from, to, backward); rocksdb_iter_valid(rows);
+         backward ? rocksdb_iter_prev(rows) : rocksdb_iter_next(rows)) {
+        size_t key_len, value_len;
+        const char *key_data = rocksdb_iter_key(rows, &key_len);
+        const char *value_data = rocksdb_iter_value(rows, &value_len);
+        struct shr_bytes key = shr_bytes(key_data, key_len);
+        if (backward ? shr_bytes_cmp(key, from) < 0
+                     : to.data != NULL && shr_bytes_cmp(key, to) >= 0) {
+            break;
+        }
+        if (visit(ctx, key, shr_bytes(value_data, value_len)) == SHR_SCAN_DONE) {
+            break;
+        }
+    }
+    char *message = NULL;
+    rocksdb_iter_get_error(rows, &message);
+    rocksdb_iter_destroy(rows);
+    rocksdb_readoptions_destroy(options);
+    return message == NULL ? 0 : shr_rocks_fail(rocks->path, message, "cannot read", err);
+}
+
+static int rocks_write(struct shr_store *store, const struct shr_batch *batch, bool sync,
+                       struct shrewd_error *err) {
+    struct shr_rocks *rocks = rocks_of(store);
+    /* RocksDB's own form of the batch: 12 bytes of head, then a few a write. */
+    rocksdb_writebatch_t *writes = rocksdb_writebatch_create();
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct shr_write *write = &batch->writes[i];
+        rocksdb_column_family_handle_t *family = rocks->families[write->table];
+        if (write->remove) {
+            rocksdb_writebatch_delete_cf(writes, family, chars(write->key), write->key.len);
+        } else {
+            rocksdb_writebatch_put_cf(writes, family, chars(write->key), write->key.len,
+                                      chars(write->value), write->value.len);
+        }
+    }
+    char *message = NULL;
+    rocksdb_write(rocks->db, sync ? rocks->synced_writes : rocks->writes, writes, &message);
+    rocksdb_writebatch_destroy(writes);
+    return message == NULL ? 0 : shr_rocks_fail(rocks->path, message, "cannot write", err);
+}
+
+static int rocks_snapshot(struct shr_store *store, struct shr_snapshot **out,
+                          struct shrewd_error *err) {
+    struct shr_rocks *rocks = rocks_of(store);
+    struct snapshot *made = shr_alloc(sizeof *made);
+    made->reads = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(made->reads, 1);
+    if (!store->read_only) {
+        made->snapshot = rocksdb_create_snapshot(rocks->db);
+        rocksdb_readoptions_set_snapshot(made->reads, made->snapshot);
+    }
+    *out = (struct shr_snapshot *)(void *)made;
+    return 0;
+}
+
+static void rocks_snapshot_free(struct shr_store *store, struct shr_snapshot *snapshot) {
+    struct snapshot *made = (struct snapshot *)(void *)snapshot;
+    rocksdb_readoptions_destroy(made->reads);
+    if (made->snapshot != NULL) {
+        rocksdb_release_snapshot(rocks_of(store)->db, made->snapshot);
+    }
+    free(made);
+}
+
+/* The folder's files, counted as the file system does. */
+static int folder_bytes(const char *path, uint64_t *bytes, struct shrewd_error *err) {
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        return shr_fail_errno(err, SHREWD_IO, "cannot open '%s'", path);
+    }
+    *bytes = 0;
+    for (struct dirent *item; (item = readdir(dir)) != NULL;) {
+        struct stat info;
+        /* A file may be gone by now: RocksDB works on. */
+        if (fstatat(dirfd(dir), item->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(info.st_mode)) {
+            *bytes += (uint64_t)info.st_blocks * 512;
+        }
+    }
+    closedir(dir);
+    return 0;
+}
+
+static int rocks_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
+                      struct shrewd_error *err) {
+    struct shr_rocks *rocks = rocks_of(store);
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        entries[table] = 0;
+        if (rocksdb_property_int_cf(rocks->db, rocks->families[table], "rocksdb.estimate-num-keys",
+                                    &entries[table]) != 0) {
+            return shr_fail(err, SHREWD_IO, "the database '%s' does not tell its size",
+                            rocks->path);
+        }
+    }
+    return folder_bytes(rocks->path, bytes, err);
+}
+
+static void rocks_close(struct shr_store *store) {
+    shr_rocks_free(rocks_of(store));
+}
+
+int shr_store_open_rocks(struct shr_store **out, const char *path,
+                         const struct shr_rocks_options *options, struct shrewd_error *err) {
+    static const struct shr_store_ops ops = {
+        .get = rocks_get,
+        .get_many = rocks_get_many,
+        .scan = rocks_scan,
+        .write = rocks_write,
+        .snapshot = rocks_snapshot,
+        .snapshot_free = rocks_snapshot_free,
+        .size = rocks_size,
+        .close = rocks_close,
+    };
+    struct shr_rocks *rocks = shr_alloc(sizeof *rocks);
+    rocks->store.ops = &ops;
+    rocks->path = shr_strdup(path);
+    rocks->store.name = rocks->path;
+    rocks->store.read_only = options->read_only;
+    int code = shr_rocks_open(rocks, options, err);
+    if (code != 0) {
+        shr_rocks_free(rocks);
+        return code;
+    }
+    *out = &rocks->store;
+    return 0;
+}
