@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPLY_MAX (600u * 1024u * 1024u) /* bytes: a view's 256 MiB as hex, and some */
+#define REPLY_MAX ((size_t)600 << 20) /* bytes: a view's 256 MiB as hex, and some */
 #define CONNECT_MS 10000L
 #define CALL_S 600L
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MAX (1024u * 1024u)
+#define FILE_MAX ((size_t)1 << 20) /* bytes */
 
 struct config_file {
     const char *path;

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK_FILE_MAX (64u * 1024u * 1024u)
-#define STACK_BYTES (16u * 1024u * 1024u)
+#define BLOCK_FILE_MAX ((size_t)64 << 20) /* bytes */
+#define STACK_BYTES ((size_t)16 << 20)
 #define HEADER_DIGITS 160 /* no shorter hex text is a block */
 
 int shr_database_open(struct shrewd **out, const struct shr_config *config, unsigned flags,

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 /* The command-line room is a program, not a library: its sources are read in here. */
+// NOLINTBEGIN(bugprone-suspicious-include)
 #include "cli/commands.c"
 #include "cli/config.c"
 #include "cli/config_file.c"
@@ -21,6 +22,7 @@
 #include "cli/option_parse.c"
 #include "cli/options.c"
 #include "cli/settings.c"
+// NOLINTEND(bugprone-suspicious-include)
 
 #define ARGS_MAX 32
 
@@ -31,13 +33,14 @@ static struct shrewd_error err;
 /* Loads `line`, split at spaces; the first word is the command. */
 static inline int load(struct shr_config *config, const char *line) {
     char *copy = strdup(line);
-    char *argv[ARGS_MAX];
+    char *argv[ARGS_MAX] = {0};
     int argc = 0;
     char *save = NULL;
     for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
         assert_true(argc < ARGS_MAX);
         argv[argc++] = word;
     }
+    assert_true(argc > 0);
     const struct shr_command *command = shr_command_find(argv[0]);
     assert_non_null(command);
     memset(&err, 0, sizeof err);

@@ -287,7 +287,8 @@ static void test_precedence(void **state) {
     assert_int_equal(load(&config, line), 0);
     assert_int_equal(config.port, 3);
     shr_config_free(&config);
-    strcat(line, " --port 4 --port=5");
+    snprintf(line, sizeof line, "%s --config %s --port 4 --port=5", base_line(SHR_COMMAND_RUN),
+             config_path);
     assert_int_equal(load(&config, line), 0);
     assert_int_equal(config.port, 5);
     shr_config_free(&config);
