@@ -7,8 +7,6 @@
 #include "rpc/http.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -40,7 +38,6 @@ struct request {
     struct shr_buf body;
     struct shr_rpc_body parsed;
     struct shr_buf reply;
-    uint64_t whole_ms; /* when the last byte came */
     bool in_hand;
 };
 
@@ -129,12 +126,10 @@ static enum MHD_Result answer_other(struct request *request, const char *method)
 }
 
 /* Whether the client closed its end. The connection is suspended, so its HTTP thread does not
- * watch the socket; nothing is read from it here. */
+ * watch the socket; nothing is read from it here. (A client that closed only its sending side is
+ * taken for gone as well; libmicrohttpd would not answer it either.) */
 static bool client_gone(void *ctx) {
     const struct request *request = ctx;
-    if (shr_now_ms() - request->whole_ms < SHR_HTTP_GONE_AFTER_MS) {
-        return false;
-    }
     char byte;
     ssize_t n = recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
@@ -271,7 +266,6 @@ enum MHD_Result shr_http_request(void *cls, struct MHD_Connection *connection, c
     if (request->phase == QUEUED) { /* only the worker may touch it now */
         return MHD_YES;
     }
-    request->whole_ms = shr_now_ms();
     request->in_hand = true;
     pthread_mutex_lock(&server->mutex);
     server->in_hand++;

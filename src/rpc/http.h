@@ -14,9 +14,6 @@
 /* Of a body that is too large the rest is read and thrown away, so that the client gets its
  * answer; not for ever. */
 #define SHR_HTTP_DRAIN_MAX (1ull << 30)
-/* A client whose end of the connection is closed is taken to have left when its call is older
- * than this; before, it may merely have closed its sending side. */
-#define SHR_HTTP_GONE_AFTER_MS 50u
 
 struct shr_http_stats {
     _Atomic uint64_t requests;  /* HTTP requests answered */

@@ -43,7 +43,7 @@ int shr_server_start(struct shr_server **out, struct shrewd *shrewd,
                      const struct shr_server_options *options, struct shrewd_error *err);
 uint16_t shr_server_port(const struct shr_server *server);
 /* Answers what is in hand, then ends. `ms` at most; false when a call was still running then (the
- * server is not freed: its thread still uses it, and the process must end). */
+ * server is not freed: its thread still uses it; the process must end, or stop it again later). */
 bool shr_server_stop(struct shr_server *server, uint32_t ms);
 
 #endif

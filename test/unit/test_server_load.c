@@ -1,0 +1,295 @@
+/* The HTTP server under load and at its end: many clients, a full queue, clients that leave,
+ * stopping while calls run. */
+#include "rpc/start.h"
+
+#include "base/clock.h"
+#include "fake_source.h"
+#include "rpc_client.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define PARALLEL 500
+#define HEIGHT "{\"id\":1,\"method\":\"metashrew_height\"}"
+#define HEIGHT_REPLY "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"270\"}"
+#define VIEW(name) "{\"id\":2,\"method\":\"metashrew_view\",\"params\":[\"" name "\",\"\"]}"
+#define EMPTY_REPLY "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":\"0x\"}"
+
+static struct fake fake;
+
+static struct shr_server *start(uint32_t workers, uint32_t queue_max) {
+    atomic_store(&fake.gate, false);
+    atomic_store(&fake.runs, 0);
+    struct shr_rpc_source source = fake_source(&fake);
+    struct shr_server *server = NULL;
+    struct shrewd_error err = {0};
+    struct shr_server_options options = {.workers = workers, .queue_max = queue_max};
+    if (shr_server_start_on(&server, &source, &options, &err) != 0) {
+        fail_msg("%s", err.message);
+    }
+    return server;
+}
+
+static void expect(int fd, const char *body) {
+    struct reply reply;
+    if (!client_read(fd, &reply, false)) {
+        fail_msg("hung up, instead of %s", body);
+    }
+    if (reply.status != 200 || strcmp(shr_buf_cstr(&reply.body), body) != 0) {
+        fail_msg("%d %s, not %s", reply.status, shr_buf_cstr(&reply.body), body);
+    }
+    reply_free(&reply);
+}
+
+static void expect_part(int fd, const char *part) {
+    struct reply reply;
+    assert_true(client_read(fd, &reply, false));
+    assert_int_equal(reply.status, 200);
+    assert_non_null(strstr(shr_buf_cstr(&reply.body), part));
+    reply_free(&reply);
+}
+
+static void wait_running(int n) {
+    for (uint64_t from = shr_now_ms(); atomic_load(&fake.running) != n; usleep(1000)) {
+        assert_true(shr_now_ms() - from < 20000);
+    }
+}
+
+static uint64_t metric(uint16_t port, const char *name) {
+    struct reply reply = client_raw(port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    const char *at = strstr(shr_buf_cstr(&reply.body), name);
+    assert_non_null(at);
+    uint64_t value = strtoull(at + strlen(name), NULL, 10);
+    reply_free(&reply);
+    return value;
+}
+
+static void wait_metric(uint16_t port, const char *name, uint64_t value) {
+    for (uint64_t from = shr_now_ms(); metric(port, name) != value; usleep(1000)) {
+        assert_true(shr_now_ms() - from < 20000);
+    }
+}
+
+/* All connections are open at once and every one has calls outstanding. */
+static void test_parallel(void **state) {
+    struct shr_server *server = start(4, PARALLEL);
+    static int fds[PARALLEL];
+    for (int i = 0; i < PARALLEL; i++) {
+        fds[i] = client_connect(shr_server_port(server));
+    }
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < PARALLEL; i++) {
+            char body[200];
+            snprintf(body, sizeof body,
+                     "{\"id\":%d,\"method\":\"metashrew_view\",\"params\":[\"echo\",\"%08x\"]}", i,
+                     (unsigned)(i * 7 + round));
+            client_post(fds[i], shr_bytes_str(body));
+        }
+        for (int i = 0; i < PARALLEL; i++) {
+            char reply[200];
+            snprintf(reply, sizeof reply, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":\"0x%08x\"}",
+                     i, (unsigned)(i * 7 + round));
+            expect(fds[i], reply);
+        }
+    }
+    for (int i = 0; i < PARALLEL; i++) {
+        close(fds[i]);
+    }
+    assert_int_equal(atomic_load(&fake.runs), 4 * PARALLEL);
+    assert_int_equal(metric(shr_server_port(server), "\nshrewd_http_body_bytes "), 0);
+    assert_true(shr_server_stop(server, 2000));
+}
+
+struct client {
+    uint16_t port;
+    int calls;
+};
+
+static void *client_main(void *ctx) {
+    const struct client *client = ctx;
+    int fd = client_connect(client->port);
+    for (int i = 0; i < client->calls; i++) {
+        struct reply reply = client_call(fd, i % 2 == 0 ? HEIGHT : VIEW("empty"));
+        if (strcmp(shr_buf_cstr(&reply.body), i % 2 == 0 ? HEIGHT_REPLY : EMPTY_REPLY) != 0) {
+            client_die(shr_buf_cstr(&reply.body));
+        }
+        reply_free(&reply);
+    }
+    close(fd);
+    return NULL;
+}
+
+static void test_threads(void **state) {
+    struct shr_server *server = start(4, 100);
+    struct client client = {.port = shr_server_port(server), .calls = 300};
+    pthread_t threads[16];
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, client_main, &client), 0);
+    }
+    for (int i = 0; i < 16; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(atomic_load(&fake.runs), 16 * 150);
+    assert_true(shr_server_stop(server, 2000));
+}
+
+/* Two run, three wait, the sixth is refused at once; what runs no guest is answered meanwhile. */
+static void test_queue_full(void **state) {
+    struct shr_server *server = start(2, 3);
+    uint16_t port = shr_server_port(server);
+    int fds[6];
+    for (int i = 0; i < 6; i++) {
+        fds[i] = client_connect(port);
+        if (i < 5) {
+            client_post(fds[i], shr_bytes_str(VIEW("wait")));
+            wait_running(i < 2 ? i + 1 : 2);
+        }
+    }
+    wait_metric(port, "\nshrewd_view_queue ", 3);
+    client_post(fds[5], shr_bytes_str("[" VIEW("wait") "," HEIGHT "]"));
+    expect_part(fds[5],
+                "[{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32001,\"message\":\"3 ");
+    client_post(fds[5], shr_bytes_str(HEIGHT));
+    expect(fds[5], HEIGHT_REPLY);
+    assert_int_equal(metric(port, "\nshrewd_rpc_refused_total "), 1);
+    assert_int_equal(metric(port, "\nshrewd_view_workers_busy "), 2);
+    atomic_store(&fake.gate, true);
+    for (int i = 0; i < 5; i++) {
+        expect(fds[i], EMPTY_REPLY);
+    }
+    client_post(fds[5], shr_bytes_str(VIEW("wait")));
+    expect(fds[5], EMPTY_REPLY);
+    for (int i = 0; i < 6; i++) {
+        close(fds[i]);
+    }
+    assert_int_equal(atomic_load(&fake.runs), 6);
+    assert_true(shr_server_stop(server, 2000));
+}
+
+/* A client that hangs up while its call waits costs no guest run. */
+static void test_client_leaves(void **state) {
+    struct shr_server *server = start(1, 100);
+    uint16_t port = shr_server_port(server);
+    int first = client_connect(port);
+    client_post(first, shr_bytes_str(VIEW("wait")));
+    wait_running(1);
+    for (int i = 0; i < 20; i++) {
+        int fd = client_connect(port);
+        client_post(fd, shr_bytes_str(VIEW("wait")));
+        wait_metric(port, "\nshrewd_view_queue ", (uint64_t)i + 1);
+        close(fd);
+    }
+    int stays = client_connect(port);
+    client_post(stays, shr_bytes_str(VIEW("wait")));
+    wait_metric(port, "\nshrewd_view_queue ", 21);
+    atomic_store(&fake.gate, true);
+    expect(first, EMPTY_REPLY);
+    expect(stays, EMPTY_REPLY);
+    assert_int_equal(atomic_load(&fake.runs), 2);
+    assert_int_equal(metric(port, "\nshrewd_rpc_abandoned_total "), 20);
+    close(first);
+    close(stays);
+    assert_true(shr_server_stop(server, 2000));
+}
+
+/* A client that hangs up in the middle of its body, or of its reply. */
+static void test_broken_off(void **state) {
+    struct shr_server *server = start(2, 100);
+    uint16_t port = shr_server_port(server);
+    for (int i = 0; i < 50; i++) {
+        int fd = client_connect(port);
+        static const char part[] =
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"id\"";
+        assert_true(client_send(fd, part, sizeof part - 1));
+        close(fd);
+        fd = client_connect(port);
+        client_post(fd, shr_bytes_str("{\"id\":2,\"method\":\"metashrew_view\",\"params\":[\"big\","
+                                      "\"00100000\"]}"));
+        char byte;
+        assert_int_equal(recv(fd, &byte, 1, 0), 1);
+        close(fd);
+    }
+    int fd = client_connect(port);
+    client_post(fd, shr_bytes_str(HEIGHT));
+    expect(fd, HEIGHT_REPLY);
+    close(fd);
+    assert_true(shr_server_stop(server, 2000));
+}
+
+static void *open_gate(void *ctx) {
+    usleep(200000);
+    atomic_store(&fake.gate, true);
+    return NULL;
+}
+
+/* Stopping waits for what runs and what waits, and every client has its answer. */
+static void test_stop_answers(void **state) {
+    struct shr_server *server = start(2, 100);
+    uint16_t port = shr_server_port(server);
+    int fds[10];
+    for (int i = 0; i < 10; i++) {
+        fds[i] = client_connect(port);
+        client_post(fds[i], shr_bytes_str(VIEW("wait")));
+    }
+    wait_metric(port, "\nshrewd_view_queue ", 8);
+    int idle = client_connect(port);
+    pthread_t gate;
+    assert_int_equal(pthread_create(&gate, NULL, open_gate, NULL), 0);
+    assert_true(shr_server_stop(server, 10000));
+    pthread_join(gate, NULL);
+    for (int i = 0; i < 10; i++) {
+        expect(fds[i], EMPTY_REPLY);
+        close(fds[i]);
+    }
+    char byte;
+    assert_int_equal(recv(idle, &byte, 1, 0), 0);
+    close(idle);
+}
+
+/* A call that does not end: those that wait are answered, and the caller is told. */
+static void test_stop_stuck(void **state) {
+    struct shr_server *server = start(1, 100);
+    uint16_t port = shr_server_port(server);
+    int stuck = client_connect(port), waits = client_connect(port);
+    client_post(stuck, shr_bytes_str(VIEW("wait")));
+    wait_running(1);
+    client_post(waits, shr_bytes_str(VIEW("wait")));
+    wait_metric(port, "\nshrewd_view_queue ", 1);
+    uint64_t from = shr_now_ms();
+    assert_false(shr_server_stop(server, 500));
+    uint64_t took = shr_now_ms() - from;
+    assert_true(took >= 400 && took < 5000);
+    expect_part(waits, "\"code\":-32001,\"message\":\"the server is stopping\"");
+    assert_int_equal(atomic_load(&fake.runs), 1);
+    /* The daemon would exit now; here the call ends after all. */
+    atomic_store(&fake.gate, true);
+    assert_true(shr_server_stop(server, 10000));
+    expect(stuck, EMPTY_REPLY);
+    close(stuck);
+    close(waits);
+}
+
+static void test_stop_idle(void **state) {
+    for (int i = 0; i < 5; i++) {
+        struct shr_server *server = start(3, 1);
+        int fd = client_connect(shr_server_port(server));
+        uint64_t from = shr_now_ms();
+        assert_true(shr_server_stop(server, 10000));
+        assert_true(shr_now_ms() - from < 2000);
+        close(fd);
+    }
+    assert_true(shr_server_stop(NULL, 0));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parallel),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_queue_full), cmocka_unit_test(test_client_leaves),
+        cmocka_unit_test(test_broken_off), cmocka_unit_test(test_stop_answers),
+        cmocka_unit_test(test_stop_stuck), cmocka_unit_test(test_stop_idle),
+    };
+    return cmocka_run_group_tests_name("server under load", tests, NULL, NULL);
+}
