@@ -40,8 +40,7 @@ static inline int load(struct shr_config *config, const char *line) {
         assert_true(argc < ARGS_MAX);
         argv[argc++] = word;
     }
-    assert_true(argc > 0);
-    const struct shr_command *command = shr_command_find(argv[0]);
+    const struct shr_command *command = shr_command_find(argc > 0 ? argv[0] : "");
     assert_non_null(command);
     memset(&err, 0, sizeof err);
     int code = shr_config_load(config, command, argc - 1, argv + 1, &err);
