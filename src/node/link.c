@@ -9,7 +9,7 @@
 #define COOKIE_SIZE_MAX 4096
 #define DEFAULT_TIMEOUT_MS 30000u
 /* A node that restarts writes its new cookie before it answers, so an old one is soon noticed. */
-#define REFUSED_MAX 6u
+#define REFUSED_MAX 5u
 
 static int set_fixed_auth(struct shr_link *link, const char *auth, struct shrewd_error *err) {
     if (auth != NULL) {

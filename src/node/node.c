@@ -17,7 +17,7 @@
 /* Hashes learnt ahead are used unasked for so long at most. */
 #define AHEAD_TRUST_MS 1000u
 /* A service that is no Bitcoin node should be told so, not asked for ever. */
-#define GARBLED_MAX_AT_OPEN 6u
+#define GARBLED_MAX_AT_OPEN 5u
 
 struct node {
     struct shr_source source; /* first: what callers hold */
@@ -302,6 +302,7 @@ static int meet(struct node *node, struct shrewd_error *err) {
         return code;
     }
     node->link.garbled_max = 0;
+    node->tip_changes_waited = node->tip_changes;
     node->source.ops = node->has_rest ? &rest_ops : &rpc_ops;
     shr_info("node", "%s: height %u, blocks by %s%s", node->link.whom, node->tip.height,
              node->has_rest ? "REST" : "JSON-RPC (rest=1 on the node is faster)",

@@ -70,19 +70,19 @@ static void waits_at_the_tip_and_goes_on_at_once(void **state) {
     expect(&f, 2);
     uint64_t start = shr_now_ms();
     assert_int_equal(next(&f, 150), SHREWD_NOT_FOUND);
-    assert_in_range(shr_now_ms() - start, 145, 1500);
+    assert_in_range(shr_now_ms() - start, 145, 3000);
     scripted_grow(f.s, 2, 10);
     start = shr_now_ms();
     expect(&f, 3);
     expect(&f, 4);
-    assert_in_range(shr_now_ms() - start, 0, 1500);
+    assert_in_range(shr_now_ms() - start, 0, 5000);
     assert_int_equal(shr_feed_tip_height(f.feed), 4);
     /* A seek does not wait for the source's wait to end. */
     assert_int_equal(next(&f, 50), SHREWD_NOT_FOUND);
     start = shr_now_ms();
     shr_feed_seek(f.feed, 1);
     expect(&f, 1);
-    assert_in_range(shr_now_ms() - start, 0, 1500);
+    assert_in_range(shr_now_ms() - start, 0, 5000);
     end(&f);
 }
 
@@ -193,7 +193,7 @@ static void a_bad_block_is_told_and_asked_again(void **state) {
         assert_int_equal(f.block.height, 4); /* untouched by the failure */
         uint64_t start = shr_now_ms();
         expect(&f, 5);
-        assert_in_range(shr_now_ms() - start, 500, 4000);
+        assert_in_range(shr_now_ms() - start, 500, 8000);
         expect(&f, 6);
         end(&f);
     }
@@ -236,7 +236,7 @@ static void a_finite_source_ends_at_once(void **state) {
     for (int i = 0; i < 3; i++) {
         uint64_t start = shr_now_ms();
         assert_int_equal(next(&f, 60000), SHREWD_NOT_FOUND);
-        assert_in_range(shr_now_ms() - start, 0, 5000);
+        assert_in_range(shr_now_ms() - start, 0, 20000);
     }
     shr_feed_seek(f.feed, 103);
     expect(&f, 103);
@@ -284,7 +284,7 @@ static void stops_at_once(void **state) {
         pthread_join(stopper.thread, NULL);
         assert_int_equal(next(&f, 30000), SHREWD_STOPPED);
         end(&f);
-        assert_in_range(shr_now_ms() - start, 0, 2000);
+        assert_in_range(shr_now_ms() - start, 0, 5000);
     }
 }
 
@@ -300,7 +300,7 @@ static void closes_at_once_without_a_stop(void **state) {
             usleep(30000);
         }
         shr_feed_close(f.feed);
-        assert_in_range(shr_now_ms() - start, 0, 2000);
+        assert_in_range(shr_now_ms() - start, 0, 5000);
         struct shr_tip tip; /* the source goes on working */
         assert_false(shr_halted(&f.s->halt));
         assert_int_equal(shr_source_tip(&f.s->source, &tip, &f.err), 0);
