@@ -33,13 +33,14 @@ void shr_engine_free(struct shr_engine *engine);
  * Free every module before the engine. */
 int shr_module_new(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
                    const char *name, const char *cache_dir, struct shrewd_error *err);
-/* The same for looking at only: a module whose imports make it unusable is accepted too, and
- * every call of it fails with SHREWD_MODULE. */
-int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
-                       const char *name, const char *cache_dir, struct shrewd_error *err);
-/* shr_module_new from a file of at most 256 MiB. */
+/* The same from a file of at most 256 MiB; SHREWD_MODULE also when it cannot be read. */
 int shr_module_open(struct shr_module **out, struct shr_engine *engine, const char *path,
                     const char *cache_dir, struct shrewd_error *err);
+/* For looking at only: takes also a module whose imports make it unusable. Every call of such a
+ * one fails with SHREWD_MODULE; shr_module_unusable says why (NULL: it can run). */
+int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, const char *path,
+                       struct shrewd_error *err);
+const char *shr_module_unusable(const struct shr_module *module);
 void shr_module_free(struct shr_module *module);
 /* SHA-256 of the wasm binary (of the translated binary for wat). Borrowed from the module. */
 const struct shr_hash *shr_module_hash(const struct shr_module *module);

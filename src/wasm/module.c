@@ -125,8 +125,9 @@ static int link_module(struct shr_module *module, struct shrewd_error *err) {
     return code;
 }
 
-int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
-                       const char *name, const char *cache_dir, struct shrewd_error *err) {
+/* Takes a module that cannot run, too. */
+static int load(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
+                const char *name, const char *cache_dir, struct shrewd_error *err) {
     wasm_byte_vec_t translated = {0, NULL};
     struct shr_bytes binary;
     int status = to_binary(&binary, &translated, code, name, err);
@@ -157,7 +158,7 @@ int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, struc
 int shr_module_new(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
                    const char *name, const char *cache_dir, struct shrewd_error *err) {
     struct shr_module *module = NULL;
-    int status = shr_module_inspect(&module, engine, code, name, cache_dir, err);
+    int status = load(&module, engine, code, name, cache_dir, err);
     if (status == 0 && module->unusable != NULL) {
         status = shr_fail(err, SHREWD_MODULE, "%s", module->unusable);
         shr_module_free(module);
@@ -169,15 +170,38 @@ int shr_module_new(struct shr_module **out, struct shr_engine *engine, struct sh
     return status;
 }
 
+static int read_module(struct shr_buf *out, const char *path, struct shrewd_error *err) {
+    int status = shr_file_read(out, path, SHR_MODULE_SIZE_MAX, err);
+    if (status != 0 && err != NULL) {
+        err->code = SHREWD_MODULE;
+    }
+    return status != 0 ? SHREWD_MODULE : 0;
+}
+
 int shr_module_open(struct shr_module **out, struct shr_engine *engine, const char *path,
                     const char *cache_dir, struct shrewd_error *err) {
     struct shr_buf code = {0};
-    int status = shr_file_read(&code, path, SHR_MODULE_SIZE_MAX, err);
+    int status = read_module(&code, path, err);
     if (status == 0) {
         status = shr_module_new(out, engine, shr_buf_bytes(&code), path, cache_dir, err);
     }
     shr_buf_free(&code);
     return status;
+}
+
+int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, const char *path,
+                       struct shrewd_error *err) {
+    struct shr_buf code = {0};
+    int status = read_module(&code, path, err);
+    if (status == 0) {
+        status = load(out, engine, shr_buf_bytes(&code), path, NULL, err);
+    }
+    shr_buf_free(&code);
+    return status;
+}
+
+const char *shr_module_unusable(const struct shr_module *module) {
+    return module->unusable;
 }
 
 void shr_module_free(struct shr_module *module) {
