@@ -246,7 +246,7 @@ static void window_close(struct window *w) {
 
 int shr_files_scan(struct shr_files_scan *scan, const struct shr_files_file *file, uint32_t number,
                    struct shrewd_error *err) {
-    struct window *w;
+    struct window *w = NULL;
     int status = window_open(&w, file, err);
     if (status != 0) {
         return status;
@@ -257,7 +257,7 @@ int shr_files_scan(struct shr_files_scan *scan, const struct shr_files_file *fil
 }
 
 bool shr_files_starts_with_record(const struct shr_files_file *file) {
-    struct window *w;
+    struct window *w = NULL;
     struct found found;
     const struct shr_files_scan scan = {0};
     if (window_open(&w, file, NULL) != 0) {

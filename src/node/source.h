@@ -78,7 +78,10 @@ int shr_node_open(struct shr_source **out, struct shr_stop *stop,
  * folder (blk*.dat in any order, xor.dat honoured). Only the headers are kept in memory. The
  * best chain is the one with most work among the blocks found. Where the files do not begin at
  * genesis, the genesis block of the network (known by its magic) is supplied when it is the
- * parent; otherwise the first block of the best chain is taken to have height `first_height`. */
+ * parent; otherwise the first block of the best chain is taken to have height `first_height`.
+ * A raw block does not name its network: regtest's bits mean regtest, all others mainnet.
+ * SHREWD_IO: no block found there; SHREWD_BAD_BLOCK: a raw block that does not check. Damaged
+ * places are passed over with a warning; blocks that connect to nothing are left out likewise. */
 int shr_files_open(struct shr_source **out, struct shr_stop *stop, const char *path,
                    uint32_t first_height, struct shrewd_error *err);
 
