@@ -84,7 +84,7 @@ static inline int fake_guest(struct fake *fake, struct shr_buf *out,
 static inline int fake_view(void *ctx, struct shr_buf *out, const struct shr_view_call *call,
                             struct shrewd_error *err) {
     struct fake *fake = ctx;
-    struct shr_block_record block;
+    struct shr_block_record block = {0};
     int rc = fake_block(ctx, &block, call->height == SHR_LATEST ? FAKE_TIP : call->height, err);
     if (rc != 0) {
         return rc;
@@ -99,7 +99,7 @@ static inline int fake_view(void *ctx, struct shr_buf *out, const struct shr_vie
 /* The same view one height on, its answer preceded by the block. */
 static inline int fake_preview(void *ctx, struct shr_buf *out, struct shr_bytes block,
                                const struct shr_view_call *call, struct shrewd_error *err) {
-    struct shr_block_record at;
+    struct shr_block_record at = {0};
     int rc = fake_block(ctx, &at, call->height == SHR_LATEST ? FAKE_TIP : call->height, err);
     if (rc == 0 && block.len < 80) {
         rc = shr_fail(err, SHREWD_BAD_BLOCK, "a block of %zu bytes has no header", block.len);

@@ -1,5 +1,6 @@
 /* The HTTP server over real sockets, on a fake source: what it answers. Load and stopping:
  * test_server_load.c. */
+#include "base/hex.h"
 #include "rpc/start.h"
 
 #include "fake_source.h"
@@ -143,13 +144,14 @@ static void test_large(void **state) {
         struct shr_buf body =
             long_body("{\"id\":1,\"method\":\"metashrew_preview\",\"params\":[\"0x", 'e', sizes[i],
                       "\",\"height\",\"\"]}");
-        char expected[100] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"0x", digits[20];
-        snprintf(digits, sizeof digits, "%zu:271", sizes[i] / 2);
-        for (const char *at = digits; *at != 0; at++) {
-            snprintf(expected + strlen(expected), 3, "%02x", (unsigned)*at);
-        }
-        strcat(expected, "\"}");
-        check(client_call_bytes(fd, shr_buf_bytes(&body)), 200, expected);
+        struct shr_buf digits = {0}, expected = {0};
+        shr_buf_printf(&digits, "%zu:271", sizes[i] / 2);
+        shr_buf_add_str(&expected, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"0x");
+        shr_hex_encode(&expected, shr_buf_bytes(&digits));
+        shr_buf_add_str(&expected, "\"}");
+        check(client_call_bytes(fd, shr_buf_bytes(&body)), 200, shr_buf_cstr(&expected));
+        shr_buf_free(&digits);
+        shr_buf_free(&expected);
         shr_buf_free(&body);
     }
     /* A result of 8 MB. */

@@ -245,7 +245,7 @@ static void test_stop_answers(void **state) {
         close(fds[i]);
     }
     char byte;
-    assert_int_equal(recv(idle, &byte, 1, 0), 0);
+    assert_true(recv(idle, &byte, 1, 0) <= 0); /* closed, or reset when not accepted yet */
     close(idle);
 }
 
