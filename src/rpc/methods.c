@@ -118,7 +118,7 @@ static int run_height(const struct shr_rpc_env *env, struct shr_buf *out,
 
 static int run_getblockhash(const struct shr_rpc_env *env, struct shr_buf *out,
                             const struct shr_params *params, struct shrewd_error *err) {
-    struct shr_block_record block;
+    struct shr_block_record block = {0};
     int rc = find_block(env, &block, params, 0, err);
     if (rc == 0) {
         char display[SHR_HASH_HEX_LEN + 1];
@@ -130,7 +130,7 @@ static int run_getblockhash(const struct shr_rpc_env *env, struct shr_buf *out,
 
 static int run_stateroot(const struct shr_rpc_env *env, struct shr_buf *out,
                          const struct shr_params *params, struct shrewd_error *err) {
-    struct shr_block_record block;
+    struct shr_block_record block = {0};
     int rc = find_block(env, &block, params, 0, err);
     if (rc == 0 && !block.has_root) {
         rc = shr_fail(err, SHREWD_NO_ROOT, "this database keeps no state root for height %" PRIu32,

@@ -71,7 +71,8 @@ int shr_workers_start(struct shr_workers **out, uint32_t threads, uint32_t queue
     pthread_condattr_destroy(&monotonic);
     pthread_attr_t attr;
     pthread_attr_init(&attr);
-    int rc = pthread_attr_setstacksize(&attr, SHR_GUEST_THREAD_STACK);
+    uint32_t stack = SHR_GUEST_THREAD_STACK;
+    int rc = pthread_attr_setstacksize(&attr, stack);
     while (rc == 0 && workers->n_threads < threads) {
         rc = pthread_create(&workers->threads[workers->n_threads], &attr, worker_main, workers);
         workers->n_threads += rc == 0;
