@@ -22,8 +22,7 @@
 
 /* Where `balances` lies: beside the program in a build, below share/ once installed. */
 static char *find_sample(struct shrewd_error *err) {
-    static const char *const places[] = {"guest/balances.wasm",
-                                         "../share/shrewd/guest/balances.wasm"};
+    static const char *const places[] = {"guest/balances.wasm", "../share/shrewd/balances.wasm"};
     char program[PATH_MAX] = "";
     ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
     char *folder = dirname(program);

@@ -26,6 +26,9 @@ static int open_module(struct shrewd *s, const struct shrewd_options *options,
         code =
             shr_module_open(&s->module, s->engine, options->module_path, options->cache_path, err);
     }
+    if (code == SHREWD_NOT_FOUND) { /* which would say that the database is not there */
+        code = shr_fail_in(err, SHREWD_MODULE, "no such module");
+    }
     return code;
 }
 

@@ -33,7 +33,9 @@ int shr_rocks_fail(const char *path, char *message, const char *doing, struct sh
                         "another folder",
                         path);
     }
-    if (strncmp(message, "Corruption", 10) == 0) {
+    /* A file that the database's own records name must be there. */
+    if (strncmp(message, "Corruption", 10) == 0 ||
+        strstr(message, "No such file or directory") != NULL) {
         code = SHREWD_CORRUPT;
         hint = "; restore a copy of the folder, or index again into an empty one";
     } else if (strstr(message, "No space left") != NULL) {
@@ -53,13 +55,15 @@ struct family_plan {
     int bottom_compression;
 };
 
-/* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters so
- * that a key which is not there costs no read. HISTORY is large and seldom read. */
+/* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters, on
+ * disk and in the write buffer, so that a key which is not there costs no search. HISTORY is
+ * large and seldom read. Write buffers are skip lists: searching one costs cache misses, more the
+ * larger it is (rolling back 100 blocks of 5,000 keys: 0.9 s with 64 MiB, 0.5 s with 16). */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_META] = {1 * MIB, 4 * KIB, 0, rocksdb_lz4_compression},
-    [SHR_TABLE_LATEST] = {64 * MIB, 8 * KIB, 10, rocksdb_lz4_compression},
-    [SHR_TABLE_HISTORY] = {64 * MIB, 16 * KIB, 10, rocksdb_zstd_compression},
-    [SHR_TABLE_CHANGES] = {32 * MIB, 16 * KIB, 0, rocksdb_zstd_compression},
+    [SHR_TABLE_LATEST] = {32 * MIB, 8 * KIB, 10, rocksdb_lz4_compression},
+    [SHR_TABLE_HISTORY] = {32 * MIB, 16 * KIB, 10, rocksdb_zstd_compression},
+    [SHR_TABLE_CHANGES] = {16 * MIB, 16 * KIB, 0, rocksdb_zstd_compression},
     [SHR_TABLE_BLOCKS] = {4 * MIB, 4 * KIB, 0, rocksdb_zstd_compression},
 };
 
@@ -90,6 +94,10 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     rocksdb_options_set_write_buffer_size(options, plan->write_buffer);
     rocksdb_options_set_max_write_buffer_number(options, 3);
     rocksdb_options_set_min_write_buffer_number_to_merge(options, 1);
+    if (plan->bloom_bits > 0) {
+        rocksdb_options_set_memtable_whole_key_filtering(options, 1);
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.02);
+    }
     rocksdb_options_set_compression(options, rocksdb_lz4_compression);
     rocksdb_options_set_bottommost_compression(options, plan->bottom_compression);
     rocksdb_options_set_compaction_style(options, rocksdb_level_compaction);
