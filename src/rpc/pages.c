@@ -120,8 +120,9 @@ static void metric(struct shr_buf *out, const char *name, const char *type, uint
     shr_buf_printf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-static void seconds(struct shr_buf *out, const char *name, uint64_t ns, const char *help) {
-    head(out, name, "counter", help);
+static void seconds(struct shr_buf *out, const char *name, const char *type, uint64_t ns,
+                    const char *help) {
+    head(out, name, type, help);
     shr_buf_printf(out, "%s %.9f\n", name, (double)ns / 1e9);
 }
 
@@ -134,9 +135,10 @@ static void add_sync(struct shr_buf *out, const struct shr_server_sync *sync) {
     metric(out, "shrewd_reorgs_total", "counter", sync->reorgs, "Reorganisations followed.");
     metric(out, "shrewd_reorg_blocks_total", "counter", sync->reorg_blocks,
            "Blocks rolled back by them.");
-    seconds(out, "shrewd_guest_seconds_total", sync->guest_ns, "Time in the module, indexing.");
-    seconds(out, "shrewd_apply_seconds_total", sync->apply_ns, "Time writing state.");
-    seconds(out, "shrewd_wait_seconds_total", sync->wait_ns, "Time waiting for blocks.");
+    seconds(out, "shrewd_guest_seconds_total", "counter", sync->guest_ns,
+            "Time in the module, indexing.");
+    seconds(out, "shrewd_apply_seconds_total", "counter", sync->apply_ns, "Time writing state.");
+    seconds(out, "shrewd_wait_seconds_total", "counter", sync->wait_ns, "Time waiting for blocks.");
 }
 
 static void add_methods(struct shr_buf *out, struct shr_server *server) {
@@ -195,5 +197,5 @@ void shr_page_metrics(struct shr_buf *out, struct shr_server *server) {
     metric(out, "shrewd_view_queue", "gauge", waiting, "Requests that wait for one.");
     metric(out, "shrewd_view_queue_max", "gauge", server->queue_max, "How many may wait.");
     metric(out, "process_resident_memory_bytes", "gauge", resident_bytes(), "Resident memory.");
-    seconds(out, "shrewd_uptime_seconds", shr_now_ns() - server->start_ns, "Since start.");
+    seconds(out, "shrewd_uptime_seconds", "gauge", shr_now_ns() - server->start_ns, "Since start.");
 }
