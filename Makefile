@@ -28,7 +28,7 @@ check: ## formatting, clang-tidy and structure
 bench: ## measure, print a table, write build/bench.json
 	@tools/deps --test
 	@tools/build release -j$(JOBS)
-	tools/bench
+	@$$(tools/test-python) test/bench/bench.py build
 
 functional: build ## only the tests that drive the daemon against a real node
 	@tools/run-tests functional

@@ -157,7 +157,7 @@ int shr_cmd_inspect(struct shr_config *config) {
                                        "inspect needs MODULE: a .wasm or "
                                        ".wat file");
     if (code == 0) {
-        code = shr_module_inspect(&module, engine, path, &err);
+        code = shr_module_inspect(&module, engine, path, config->cache_dir, &err);
     }
     if (code != 0) {
         status = shr_report(&err);

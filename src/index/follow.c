@@ -186,8 +186,7 @@ static int step(struct follow *f, bool *ended, struct shrewd_error *err) {
     int code = shr_feed_next(f->feed, &f->block, FEED_WAIT_MS, err);
     atomic_fetch_add(&f->progress->wait_ns, shr_now_ns() - start);
     if (code == SHREWD_BAD_BLOCK) {
-        shr_error("index", "%s; asking the node again", err->message);
-        return 0;
+        return 0; /* the feed has said so, and asks again */
     }
     if (code == SHREWD_NOT_FOUND) {
         return look_around(f, ended, err);

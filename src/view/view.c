@@ -1,5 +1,6 @@
 #include "view/view.h"
 
+#include "base/error.h"
 #include "base/log.h"
 #include "chain/block.h"
 #include "index/apply.h"
@@ -80,9 +81,7 @@ static int preview_at(struct shr_reader *base, struct shr_module *module, struct
     if (code != 0) {
         return code;
     }
-    if (block.len >= SHR_HEADER_SIZE) {
-        shr_sha256d(&apply.hash, shr_bytes(block.data, SHR_HEADER_SIZE));
-    }
+    shr_sha256d(&apply.hash, shr_bytes(block.data, SHR_HEADER_SIZE));
     apply.state = fork;
     code = shr_apply_block(&apply, err);
     if (code == 0) {
@@ -101,6 +100,11 @@ int shr_view_preview(struct shr_state *state, struct shr_module *module, struct 
                      struct shrewd_error *err) {
     struct shr_reader *base = NULL;
     uint32_t height = call->height;
+    if (block.len < SHR_HEADER_SIZE) {
+        return shr_fail(err, SHREWD_BAD_BLOCK,
+                        "a block to preview has at least a header of %d bytes, and this has %zu",
+                        SHR_HEADER_SIZE, block.len);
+    }
     int code = shr_reader_open(&base, state, err);
     if (code != 0) {
         return code;

@@ -101,6 +101,7 @@ int shr_engine_new(struct shr_engine **out, struct shrewd_error *err) {
 void shr_engine_free(struct shr_engine *engine) {
     if (engine != NULL) {
         wasm_engine_delete(engine->wasm);
+        shr_memory_pool_drain();
         free(engine);
     }
 }

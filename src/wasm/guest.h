@@ -39,7 +39,7 @@ int shr_module_open(struct shr_module **out, struct shr_engine *engine, const ch
 /* For looking at only: takes also a module whose imports make it unusable. Every call of such a
  * one fails with SHREWD_MODULE; shr_module_unusable says why (NULL: it can run). */
 int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, const char *path,
-                       struct shrewd_error *err);
+                       const char *cache_dir, struct shrewd_error *err);
 const char *shr_module_unusable(const struct shr_module *module);
 void shr_module_free(struct shr_module *module);
 /* SHA-256 of the wasm binary (of the translated binary for wat). Borrowed from the module. */

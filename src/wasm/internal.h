@@ -55,6 +55,16 @@ bool shr_memory_refused_clear(void);
 bool shr_memory_refused(void);
 void shr_memory_refused_set(bool refused);
 
+/* Gives back the memories kept for the next instances. */
+void shr_memory_pool_drain(void);
+
+/* zero.c */
+#define SHR_POOL_KEEP (4u * 1024u * 1024u)
+/* Makes the first *size bytes at `base` zero and takes those above SHR_POOL_KEEP away; *size is
+ * then what is accessible still. False when the kernel does not do its part: then nothing can be
+ * said about the bytes. */
+bool shr_pool_zero(uint8_t *base, size_t *size);
+
 /* info.c */
 void shr_info_fill(struct shr_module *module, struct shr_bytes binary);
 void shr_info_free(struct shr_module_info *info);

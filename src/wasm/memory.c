@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -17,6 +18,12 @@ struct guest_memory {
     size_t capacity; /* bytes it may grow to without moving */
     size_t size;     /* bytes accessible now */
 };
+
+#define POOL_MAX 16 /* memories, of which each keeps at most SHR_POOL_KEEP bytes */
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct guest_memory *pool[POOL_MAX];
+static size_t pool_used;
 
 static _Thread_local bool host_refused;
 
@@ -60,10 +67,65 @@ static wasmtime_error_t *memory_grow(void *env, size_t new_size) {
     return NULL;
 }
 
-static void memory_free(void *env) {
-    struct guest_memory *memory = env;
+static void memory_unmap(struct guest_memory *memory) {
     munmap(memory->base, memory->mapped);
     free(memory);
+}
+
+/* For Wasmtime: the instance is gone. */
+static void memory_free(void *env) {
+    struct guest_memory *memory = env;
+    if (!shr_pool_zero(memory->base, &memory->size)) {
+        memory_unmap(memory);
+        return;
+    }
+    pthread_mutex_lock(&pool_lock);
+    bool kept = pool_used < POOL_MAX;
+    if (kept) {
+        pool[pool_used++] = memory;
+    }
+    pthread_mutex_unlock(&pool_lock);
+    if (!kept) {
+        memory_unmap(memory);
+    }
+}
+
+void shr_memory_pool_drain(void) {
+    pthread_mutex_lock(&pool_lock);
+    while (pool_used > 0) {
+        memory_unmap(pool[--pool_used]);
+    }
+    pthread_mutex_unlock(&pool_lock);
+}
+
+/* A memory from the pool with at most `minimum` bytes accessible; NULL when there is none. */
+static struct guest_memory *take_pooled(size_t mapped, size_t minimum) {
+    struct guest_memory *memory = NULL;
+    pthread_mutex_lock(&pool_lock);
+    if (pool_used > 0 && pool[pool_used - 1]->mapped == mapped) {
+        memory = pool[--pool_used];
+    }
+    pthread_mutex_unlock(&pool_lock);
+    if (memory != NULL && memory->size > minimum) {
+        if (mprotect(memory->base + minimum, memory->size - minimum, PROT_NONE) != 0) {
+            memory_unmap(memory);
+            return NULL;
+        }
+        memory->size = minimum;
+    }
+    return memory;
+}
+
+static struct guest_memory *reserve(size_t reserved, size_t guard) {
+    void *base =
+        mmap(NULL, reserved + guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        return NULL;
+    }
+    struct guest_memory *memory = shr_alloc(sizeof *memory);
+    *memory = (struct guest_memory){
+        .base = base, .mapped = reserved + guard, .capacity = reserved, .size = 0};
+    return memory;
 }
 
 static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type, size_t minimum,
@@ -72,17 +134,16 @@ static wasmtime_error_t *memory_new(void *env, const wasm_memorytype_t *type, si
     if (minimum > reserved) {
         return wasmtime_error_new("a memory larger than 4 GiB");
     }
-    void *base =
-        mmap(NULL, reserved + guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
+    struct guest_memory *memory = take_pooled(reserved + guard, minimum);
+    if (memory == NULL) {
+        memory = reserve(reserved, guard);
+    }
+    if (memory == NULL) {
         return refuse("the host has no address space left for a guest's memory");
     }
-    struct guest_memory *memory = shr_alloc(sizeof *memory);
-    *memory = (struct guest_memory){
-        .base = base, .mapped = reserved + guard, .capacity = reserved, .size = 0};
     wasmtime_error_t *error = memory_grow(memory, minimum);
     if (error != NULL) {
-        memory_free(memory);
+        memory_unmap(memory);
         return error;
     }
     *out = (wasmtime_linear_memory_t){.env = memory,

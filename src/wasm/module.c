@@ -190,11 +190,11 @@ int shr_module_open(struct shr_module **out, struct shr_engine *engine, const ch
 }
 
 int shr_module_inspect(struct shr_module **out, struct shr_engine *engine, const char *path,
-                       struct shrewd_error *err) {
+                       const char *cache_dir, struct shrewd_error *err) {
     struct shr_buf code = {0};
     int status = read_module(&code, path, err);
     if (status == 0) {
-        status = load(out, engine, shr_buf_bytes(&code), path, NULL, err);
+        status = load(out, engine, shr_buf_bytes(&code), path, cache_dir, err);
     }
     shr_buf_free(&code);
     return status;

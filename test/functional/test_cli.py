@@ -457,12 +457,20 @@ def test_a_database_that_is_not_there(words, tmp_path):
         assert not (tmp_path / "absent").exists() and os.listdir(tmp_path) == []
 
 
-def test_a_damaged_database(chain, daemon):
+@pytest.mark.parametrize("file, content", [
+    ("CURRENT", b"MANIFEST-999999\n"), ("CURRENT", b""), ("CURRENT", b"\xff" * 1000),
+    ("MANIFEST-*", b""), ("MANIFEST-*", b"\xff" * 1000)])
+def test_a_damaged_database(chain, daemon, file, content):
     one = index(daemon, "minimal", chain, TIP)
-    for path in one.db.rglob("CURRENT"):
-        path.write_text("MANIFEST-999999\n")
-    done = shrewd("status", "--db-path", one.db)
-    assert done.returncode == DATABASE and str(one.db) in done.stderr
+    found = list(one.db.rglob(file))
+    assert found
+    for path in found:
+        path.write_bytes(content)
+    for words in (["status"], ["dump"], ["rollback", "--height", "1", "--yes"]):
+        done = shrewd(*words, "--db-path", one.db)
+        assert done.returncode == DATABASE and str(one.db) in done.stderr, done.stderr
+    one.spawn()
+    assert one.wait_exit() == DATABASE, one.log()
 
 
 def test_inspect(tmp_path):

@@ -176,9 +176,9 @@ class Daemon:
         """Waits until its tip is the node's, block hash and all."""
         def reached():
             assert self.process.poll() is None, f"ended {self.process.returncode}: {self.log()}"
-            best = node.rpc.getbestblockhash()
-            answer = self.rpc.ask("metashrew_getblockhash", node.height())
-            return answer.get("result") == "0x" + best
+            best, tip = node.rpc.getbestblockhash(), node.height()
+            answer = self.rpc.ask("metashrew_getblockhash", tip)
+            return self.height() == tip and answer.get("result") == "0x" + best
         wait_for(lambda: f"tip {node.height()}, is at {self.height()}: {self.log()}", reached,
                  timeout)
 

@@ -24,6 +24,8 @@ class Node:
         self.rpc_port = self.zmq_port = None
         self.process = None
         self.rpc = None
+        self.wallet = None
+        self.script_number = 0
 
     # -- its life
 
@@ -37,7 +39,7 @@ class Node:
             f"-rest={int(self.rest)}", f"-rpcport={self.rpc_port}", f"-rpcuser={user}",
             f"-rpcpassword={password}", "-fallbackfee=0.0002", "-dbcache=64", "-maxmempool=50",
             "-printtoconsole=0", "-keypool=10", "-rpcworkqueue=256", "-acceptnonstdtxn=1",
-            *self.extra]
+            "-unsafesqlitesync", *self.extra]
         if self.zmq:
             arguments.append(f"-zmqpubhashblock=tcp://127.0.0.1:{self.zmq_port}")
         self.process = subprocess.Popen([*self.command, *arguments], stdin=subprocess.DEVNULL,
@@ -99,13 +101,17 @@ class Node:
         for height in range(first, last + 1):
             yield height, self.block(height)
 
-    def reorg(self, depth, length=None, address=NOBODY):
-        """Another chain that leaves the present one `depth` blocks below its tip; its blocks
-        carry what waits in the mempool again, all at once, so that they differ."""
+    def mine_new(self, count=1):
+        """Blocks that no other call makes: a block that was invalidated must not come again."""
+        self.script_number += 1
+        return self.rpc.generatetodescriptor(count, f"raw(04{self.script_number:08x}7551)")
+
+    def reorg(self, depth, length=None):
+        """Another chain that leaves the present one `depth` blocks below its tip, longer by one
+        block or of the length given. Its first block holds again what those blocks held."""
         fork = self.rpc.getblockhash(self.height() - depth + 1)
         self.rpc.invalidateblock(fork)
-        new = self.mine(depth + 1 if length is None else length, address)
-        return fork, new
+        return fork, self.mine_new(depth + 1 if length is None else length)
 
     # -- its wallet
 
