@@ -15,8 +15,9 @@ struct apply {
     struct shr_batch batch;
     struct shr_buf changes;
     struct shr_buf history_key, version; /* scratch */
-    struct shr_read reads[CHUNK];        /* the versions the state has */
+    struct shr_read reads[CHUNK];        /* the newest values the state has */
     struct shr_buf present[CHUNK];
+    uint32_t written_at[CHUNK];
     struct shr_read below[CHUNK]; /* a fork: what its base has, for keys that it has not */
     size_t below_of[CHUNK];       /* the index in reads */
 };
@@ -57,23 +58,20 @@ static void write_version(struct apply *apply, const struct shr_pair *pair, bool
     apply->record.value_bytes += pair->value.len;
 }
 
-/* The key has a version in this state: keep it in HISTORY, unless nothing changes. */
+/* The key has a value in this state: keep it in HISTORY, unless nothing changes. */
 static int replace(struct apply *apply, const struct shr_pair *pair, struct shr_bytes present,
-                   struct shrewd_error *err) {
-    struct shr_bytes value;
-    uint32_t written_at = 0;
-    const char *wrong = shr_version_decode(&value, &written_at, present);
-    if (wrong == NULL && written_at >= apply->record.height) {
-        wrong = "the newest version is newer than the tip";
+                   uint32_t written_at, struct shrewd_error *err) {
+    if (written_at >= apply->record.height) {
+        return shr_corrupt(apply->state->store, SHR_TABLE_LATEST, pair->key,
+                           "the newest version is newer than the tip", err);
     }
-    if (wrong != NULL) {
-        return shr_corrupt(apply->state->store, SHR_TABLE_LATEST, pair->key, wrong, err);
-    }
-    if (shr_bytes_eq(value, pair->value)) {
+    if (shr_bytes_eq(present, pair->value)) {
         return 0;
     }
     shr_history_key(&apply->history_key, pair->key, apply->record.height);
-    shr_batch_put(&apply->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key), present);
+    shr_version_encode(&apply->version, present, written_at);
+    shr_batch_put(&apply->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key),
+                  shr_buf_bytes(&apply->version));
     write_version(apply, pair, true);
     return 0;
 }
@@ -110,17 +108,18 @@ static int read_below(struct apply *apply, size_t n, size_t *n_below, struct shr
 static int apply_chunk(struct apply *apply, const struct shr_pair **pairs, size_t n,
                        struct shrewd_error *err) {
     for (size_t i = 0; i < n; i++) {
-        apply->reads[i] = (struct shr_read){
-            .table = SHR_TABLE_LATEST, .key = pairs[i]->key, .value = &apply->present[i]};
+        apply->reads[i] = (struct shr_read){.key = pairs[i]->key, .value = &apply->present[i]};
     }
-    int code = shr_store_get_many(apply->state->store, NULL, apply->reads, n, err);
+    int code = shr_reader_own_many(&apply->state->now, apply->reads, apply->written_at, n,
+                                   UINT32_MAX, err);
     size_t n_below = 0, next_below = 0;
     if (code == 0) {
         code = read_below(apply, n, &n_below, err);
     }
     for (size_t i = 0; code == 0 && i < n; i++) {
         if (apply->reads[i].found) {
-            code = replace(apply, pairs[i], shr_buf_bytes(&apply->present[i]), err);
+            code = replace(apply, pairs[i], shr_buf_bytes(&apply->present[i]), apply->written_at[i],
+                           err);
             continue;
         }
         bool below = next_below < n_below && apply->below_of[next_below] == i;
@@ -147,7 +146,7 @@ static int check_change(struct shr_state *state, const struct shr_block_change *
                         uint64_t *total_keys, struct shrewd_error *err) {
     struct shr_block_record tip;
     uint32_t next = shr_state_floor(state);
-    int code = shr_state_tip(state, &tip, err);
+    int code = shr_state_writer_tip(state, &tip, err);
     *total_keys = 0;
     if (code == 0) {
         next = tip.height + 1;
@@ -192,6 +191,9 @@ int shr_state_apply(struct shr_state *state, const struct shr_block_change *chan
     if (code == 0) {
         write_block(apply);
         code = shr_store_write(state->store, &apply->batch, sync, err);
+    }
+    if (code == 0) {
+        code = shr_state_applied(state, &apply->record, &apply->batch, err);
     }
     free(pairs);
     for (size_t i = 0; i < CHUNK; i++) {

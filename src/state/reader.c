@@ -5,35 +5,6 @@
 
 #include <stdlib.h>
 
-int shr_reader_open(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err) {
-    struct shr_reader *reader = shr_alloc(sizeof *reader);
-    reader->state = state;
-    int code = shr_store_snapshot(state->store, &reader->snapshot, err);
-    if (code == 0) {
-        code = shr_state_own_tip(state, reader->snapshot, &reader->tip, err);
-        reader->has_tip = code == 0;
-        code = code == SHREWD_NOT_FOUND ? 0 : code;
-    }
-    if (code != 0) {
-        shr_reader_close(reader);
-        return code;
-    }
-    *out = reader;
-    return 0;
-}
-
-void shr_reader_close(struct shr_reader *reader) {
-    if (reader != NULL) {
-        shr_store_snapshot_free(reader->state->store, reader->snapshot);
-        free(reader);
-    }
-}
-
-/* A reader of the newest data, for one call on the stack; has no tip. */
-static struct shr_reader newest(struct shr_state *state) {
-    return (struct shr_reader){.state = state};
-}
-
 /* --- Blocks --- */
 
 int shr_reader_tip(struct shr_reader *reader, struct shr_block_record *out,
@@ -77,6 +48,10 @@ int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, ui
     if (height > tip.height) {
         return shr_fail(err, SHREWD_ABOVE_TIP, "block %u is not indexed: the tip is %u", height,
                         tip.height);
+    }
+    if (reader->has_tip && height == reader->tip.height) {
+        *out = reader->tip;
+        return 0;
     }
     return shr_state_own_block(state, reader->snapshot, out, height, err);
 }
@@ -137,15 +112,15 @@ static int read_history(struct shr_reader *reader, struct shr_buf *value, bool *
 }
 
 int shr_reader_resolve(struct shr_reader *reader, struct shr_buf *version, bool *found,
-                       struct shr_bytes key, uint32_t height, struct shrewd_error *err) {
+                       uint32_t *written_at, struct shr_bytes key, uint32_t height,
+                       struct shrewd_error *err) {
     struct shr_bytes value;
-    uint32_t written_at = 0;
     *found = false;
-    const char *wrong = shr_version_decode(&value, &written_at, shr_buf_bytes(version));
+    const char *wrong = shr_version_decode(&value, written_at, shr_buf_bytes(version));
     if (wrong != NULL) {
         return shr_corrupt(reader->state->store, SHR_TABLE_LATEST, key, wrong, err);
     }
-    if (written_at <= height) {
+    if (*written_at <= height) {
         version->len = value.len;
         *found = true;
         return 0;
@@ -162,17 +137,77 @@ static bool own_may_hold(const struct shr_state *state, uint32_t height) {
     return state->base == NULL || height > state->fork.height;
 }
 
+static enum shr_cache_answer look_up(struct shr_reader *reader, struct shr_buf *value,
+                                     uint32_t *written_at, struct shr_bytes key, uint64_t *hash,
+                                     uint32_t height) {
+    struct shr_cache *cache = reader->state->cache;
+    if (cache == NULL) {
+        return SHR_CACHE_MISS;
+    }
+    *hash = shr_cache_hash(cache, key);
+    return shr_cache_get(cache, &reader->at, value, written_at, key, *hash, height);
+}
+
+/* Remembers a row of LATEST that was read, NULL when there was none. A row that is damaged is
+ * not, so that it is found out every time. */
+static void remember(struct shr_reader *reader, struct shr_bytes key, uint64_t hash,
+                     const struct shr_buf *row) {
+    struct shr_cache *cache = reader->state->cache;
+    struct shr_bytes value;
+    uint32_t written_at = 0;
+    if (cache != NULL && row == NULL) {
+        shr_cache_fill(cache, &reader->at, key, hash, NULL, 0);
+    } else if (cache != NULL &&
+               shr_version_decode(&value, &written_at, shr_buf_bytes(row)) == NULL) {
+        shr_cache_fill(cache, &reader->at, key, hash, &value, written_at);
+    }
+}
+
+static void remember_past(struct shr_reader *reader, struct shr_bytes key, uint64_t hash,
+                          const struct shr_buf *value, uint32_t height) {
+    struct shr_cache *cache = reader->state->cache;
+    if (cache != NULL && reader->has_tip && height <= reader->tip.height) {
+        struct shr_bytes bytes = value == NULL ? shr_bytes(NULL, 0) : shr_buf_bytes(value);
+        shr_cache_fill_past(cache, &reader->at, key, hash, value == NULL ? NULL : &bytes, height);
+    }
+}
+
+/* A key's value after `height` in this state alone, without its base. */
+static int own_get(struct shr_reader *reader, struct shr_buf *value, bool *found,
+                   struct shr_bytes key, uint32_t height, struct shrewd_error *err) {
+    uint64_t hash = 0;
+    uint32_t written_at = 0;
+    enum shr_cache_answer answer = look_up(reader, value, &written_at, key, &hash, height);
+    *found = answer == SHR_CACHE_VALUE;
+    if (*found || answer == SHR_CACHE_ABSENT) {
+        return 0;
+    }
+    int code;
+    if (answer == SHR_CACHE_NEWER && reader->has_tip && written_at <= reader->tip.height) {
+        code = read_history(reader, value, found, key, height, err); /* LATEST has that version */
+    } else {
+        code = shr_store_get(reader->state->store, reader->snapshot, SHR_TABLE_LATEST, value, key,
+                             err);
+        if (code == 0 || code == SHREWD_NOT_FOUND) {
+            remember(reader, key, hash, code == 0 ? value : NULL);
+        }
+        if (code != 0) {
+            return code == SHREWD_NOT_FOUND ? 0 : code;
+        }
+        code = shr_reader_resolve(reader, value, found, &written_at, key, height, err);
+    }
+    if (code == 0 && (answer == SHR_CACHE_NEWER || written_at > height)) {
+        remember_past(reader, key, hash, *found ? value : NULL, height);
+    }
+    return code;
+}
+
 int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_bytes key,
                    uint32_t height, struct shrewd_error *err) {
     struct shr_state *state = reader->state;
     if (own_may_hold(state, height)) {
         bool found = false;
-        int code = shr_store_get(state->store, reader->snapshot, SHR_TABLE_LATEST, value, key, err);
-        if (code == 0) {
-            code = shr_reader_resolve(reader, value, &found, key, height, err);
-        } else if (code == SHREWD_NOT_FOUND) {
-            code = 0;
-        }
+        int code = own_get(reader, value, &found, key, height, err);
         if (code != 0 || found) {
             return code;
         }
@@ -207,22 +242,51 @@ static int base_get_many(struct shr_reader *reader, struct shr_read *reads, size
     return code;
 }
 
+int shr_reader_own_many(struct shr_reader *reader, struct shr_read *reads, uint32_t *written_at,
+                        size_t n, uint32_t height, struct shrewd_error *err) {
+    struct shr_read *slow = shr_alloc_array(n + 1, sizeof *slow);
+    size_t *where = shr_alloc_array(n + 1, sizeof *where);
+    uint64_t *hashes = shr_alloc_array(n + 1, sizeof *hashes);
+    size_t n_slow = 0;
+    for (size_t i = 0; i < n; i++) {
+        enum shr_cache_answer answer =
+            look_up(reader, reads[i].value, &written_at[i], reads[i].key, &hashes[i], height);
+        reads[i].found = answer == SHR_CACHE_VALUE;
+        if (!reads[i].found && answer != SHR_CACHE_ABSENT) {
+            slow[n_slow] = reads[i];
+            slow[n_slow].table = SHR_TABLE_LATEST;
+            where[n_slow++] = i;
+        }
+    }
+    int code = 0;
+    if (n_slow > 0) {
+        code = shr_store_get_many(reader->state->store, reader->snapshot, slow, n_slow, err);
+    }
+    for (size_t i = 0; code == 0 && i < n_slow; i++) {
+        struct shr_read *read = &reads[where[i]];
+        remember(reader, read->key, hashes[where[i]], slow[i].found ? read->value : NULL);
+        if (slow[i].found) {
+            code = shr_reader_resolve(reader, read->value, &read->found, &written_at[where[i]],
+                                      read->key, height, err);
+        }
+    }
+    free(hashes);
+    free(where);
+    free(slow);
+    return code;
+}
+
 int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
                         uint32_t height, struct shrewd_error *err) {
     struct shr_state *state = reader->state;
+    int code = 0;
     for (size_t i = 0; i < n; i++) {
-        reads[i].table = SHR_TABLE_LATEST;
         reads[i].found = false;
     }
-    int code = 0;
     if (own_may_hold(state, height)) {
-        code = shr_store_get_many(state->store, reader->snapshot, reads, n, err);
-        for (size_t i = 0; code == 0 && i < n; i++) {
-            if (reads[i].found) {
-                code = shr_reader_resolve(reader, reads[i].value, &reads[i].found, reads[i].key,
-                                          height, err);
-            }
-        }
+        uint32_t *written_at = shr_alloc_array(n + 1, sizeof *written_at);
+        code = shr_reader_own_many(reader, reads, written_at, n, height, err);
+        free(written_at);
     }
     if (code == 0 && state->base != NULL) {
         code = base_get_many(reader, reads, n, height, err);
@@ -230,30 +294,35 @@ int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_
     return code;
 }
 
-/* --- Without a snapshot --- */
+/* --- Without a reader --- */
 
 int shr_state_get_latest(struct shr_state *state, struct shr_buf *value, struct shr_bytes key,
                          struct shrewd_error *err) {
-    struct shr_reader reader = newest(state);
-    return shr_reader_get(&reader, value, key, UINT32_MAX, err);
+    return shr_reader_get(&state->now, value, key, UINT32_MAX, err);
+}
+
+int shr_state_writer_tip(struct shr_state *state, struct shr_block_record *out,
+                         struct shrewd_error *err) {
+    return shr_reader_tip(&state->now, out, err);
 }
 
 int shr_state_tip(struct shr_state *state, struct shr_block_record *out, struct shrewd_error *err) {
-    struct shr_reader reader = newest(state);
-    int code = shr_state_own_tip(state, NULL, &reader.tip, err);
-    reader.has_tip = code == 0;
-    return code == 0 || code == SHREWD_NOT_FOUND ? shr_reader_tip(&reader, out, err) : code;
+    struct shr_reader *reader;
+    int code = shr_reader_open(&reader, state, err);
+    if (code == 0) {
+        code = shr_reader_tip(reader, out, err);
+        shr_reader_close(reader);
+    }
+    return code;
 }
 
-/* A snapshot, so that a rollback between looking at the tip and at the block does no harm. */
 int shr_state_block(struct shr_state *state, struct shr_block_record *out, uint32_t height,
                     struct shrewd_error *err) {
     struct shr_reader *reader;
     int code = shr_reader_open(&reader, state, err);
-    if (code != 0) {
-        return code;
+    if (code == 0) {
+        code = shr_reader_block(reader, out, height, err);
+        shr_reader_close(reader);
     }
-    code = shr_reader_block(reader, out, height, err);
-    shr_reader_close(reader);
     return code;
 }

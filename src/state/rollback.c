@@ -245,6 +245,9 @@ static int roll(struct shr_state *state, uint32_t first, struct shrewd_error *er
     while (code == 0 && high >= first) {
         uint32_t low_done = 0;
         code = roll_step(state, first, (uint32_t)high, &low_done, err);
+        if (code == 0) {
+            code = shr_state_rolled_back(state, err);
+        }
         if (low_done == first) {
             break;
         }
@@ -265,7 +268,7 @@ int shr_state_rollback(struct shr_state *state, uint32_t height, struct shrewd_e
                         "cannot roll back to block %u: the first block %s is %u", height,
                         state->base != NULL ? "of this fork" : "held", floor);
     }
-    int code = shr_state_tip(state, &tip, err);
+    int code = shr_state_writer_tip(state, &tip, err);
     if (code != 0 && code != SHREWD_NOT_FOUND) {
         return code;
     }

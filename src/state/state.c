@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/hex.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -375,6 +376,9 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     state->identity = meta.identity;
     state->fork = meta.fork;
     state->base = base;
+    state->now.tip = meta.tip;
+    state->now.has_tip = meta.has_tip;
+    state->now.at.tip = meta.tip.height;
     if (code == 0 && meta.has_tip && meta.tip.height < shr_state_floor(state)) {
         code = shr_corrupt(state->store, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
                            "the tip is below the first block", err);
@@ -387,7 +391,15 @@ static int open_state(struct shr_state **out, struct shr_store *store, struct sh
                       struct shrewd_error *err) {
     struct shr_state *state = shr_alloc(sizeof *state);
     state->store = store;
+    state->now.state = state;
+    int failed = pthread_mutex_init(&state->lock, NULL);
+    assert(failed == 0); /* cannot fail with default attributes on Linux */
+    (void)failed;
     int code = open_on(state, base, fork_height, identity, accept_module, err);
+    if (code == 0) {
+        shr_state_set_cache(state, base == NULL ? SHR_STATE_CACHE_DEFAULT : 0);
+        code = shr_state_publish(state, err);
+    }
     if (code != 0) {
         shr_state_close(state);
         return code;
@@ -410,8 +422,26 @@ int shr_state_open_fork(struct shr_state **out, struct shr_store *store, struct 
 
 void shr_state_close(struct shr_state *state) {
     if (state != NULL) {
+        shr_reader_close(state->published);
+        shr_cache_free(state->cache);
         shr_store_close(state->store);
+        pthread_mutex_destroy(&state->lock);
         free(state);
+    }
+}
+
+void shr_state_set_cache(struct shr_state *state, size_t bytes) {
+    shr_cache_free(state->cache);
+    state->cache = bytes == 0 ? NULL : shr_cache_new(bytes);
+    if (state->cache != NULL) {
+        shr_cache_advance(state->cache, &state->now.at);
+    }
+}
+
+void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out) {
+    *out = (struct shr_cache_stats){0};
+    if (state->cache != NULL) {
+        shr_cache_stats(state->cache, out);
     }
 }
 

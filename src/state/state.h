@@ -10,6 +10,8 @@
  * One block, or one rollback, is one atomic write. A state may be a fork: it reads through to
  * another state up to a height and keeps its own writes (--fork, and previews in memory).
  *
+ * Reads are remembered in a cache (cache.h), which never changes an answer.
+ *
  * Threads: one thread applies and rolls back; any thread opens readers, and one reader may be used
  * by several threads at once.
  */
@@ -17,6 +19,7 @@
 #define SHR_STATE_STATE_H
 
 #include "chain/hash.h"
+#include "state/cache.h"
 #include "state/store.h"
 
 struct shr_state;
@@ -73,7 +76,15 @@ int shr_state_open(struct shr_state **out, struct shr_store *store,
 int shr_state_open_fork(struct shr_state **out, struct shr_store *store, struct shr_reader *base,
                         uint32_t fork_height, const struct shr_identity *identity,
                         bool accept_module, struct shrewd_error *err);
+/* Every reader must be closed before. */
 void shr_state_close(struct shr_state *state);
+/* How much memory reads may take to be remembered in (cache.h); 0 turns that off. Before any
+ * other thread uses the state. A state starts with SHR_STATE_CACHE_DEFAULT, a fork with none (its
+ * base has one). Answers never depend on it. */
+#define SHR_STATE_CACHE_DEFAULT ((size_t)64 << 20)
+void shr_state_set_cache(struct shr_state *state, size_t bytes);
+/* All zero when it is off. Any thread. */
+void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out);
 void shr_state_identity(struct shr_state *state, struct shr_identity *out);
 /* Bytes and estimated entries, for `status`. */
 int shr_state_size(struct shr_state *state, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
@@ -91,9 +102,18 @@ int shr_state_apply(struct shr_state *state, const struct shr_block_change *chan
 int shr_state_rollback(struct shr_state *state, uint32_t height, struct shrewd_error *err);
 int shr_state_rollback_all(struct shr_state *state, struct shrewd_error *err);
 
-/* A consistent picture of the state, kept until closed. */
+/* A consistent picture of the state, kept until closed. The state keeps its newest one published,
+ * made after each block and rollback before that call returns; opening takes a reference to it
+ * (some 20 ns), and never waits for a commit: until that is done one gets the picture before. */
 int shr_reader_open(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err);
 void shr_reader_close(struct shr_reader *reader);
+/* Goes up by one with each picture published: two readers of a state with equal generations are
+ * the same picture. */
+uint64_t shr_reader_generation(const struct shr_reader *reader);
+/* Of the newest picture; it may be out of date by the time it is looked at. */
+uint64_t shr_state_generation(struct shr_state *state);
+/* Height and hash of the last block applied; false when there is none. Costs nothing. */
+bool shr_reader_head(const struct shr_reader *reader, uint32_t *height, struct shr_hash *hash);
 /* The last block applied; SHREWD_NOT_FOUND when there is none. */
 int shr_reader_tip(struct shr_reader *reader, struct shr_block_record *out,
                    struct shrewd_error *err);
@@ -114,8 +134,8 @@ int shr_reader_each(struct shr_reader *reader, struct shr_bytes prefix, uint32_t
 /* Reading at the tip without a snapshot: for the thread that applies blocks. */
 int shr_state_get_latest(struct shr_state *state, struct shr_buf *value, struct shr_bytes key,
                          struct shrewd_error *err);
+/* Of the picture published. Any thread; the tip and its block cost no read of the store. */
 int shr_state_tip(struct shr_state *state, struct shr_block_record *out, struct shrewd_error *err);
-/* The record at a height, from the newest data. Any thread. */
 int shr_state_block(struct shr_state *state, struct shr_block_record *out, uint32_t height,
                     struct shrewd_error *err);
 

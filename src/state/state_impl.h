@@ -2,21 +2,32 @@
 #ifndef SHR_STATE_STATE_IMPL_H
 #define SHR_STATE_STATE_IMPL_H
 
+#include "state/cache.h"
 #include "state/codec.h"
 #include "state/store_ops.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct shr_reader {
+    struct shr_state *state;
+    struct shr_snapshot *snapshot; /* NULL: the newest data, for the writing thread */
+    struct shr_block_record tip;   /* the state's own; valid while has_tip */
+    bool has_tip;
+    struct shr_cache_at at;
+    _Atomic size_t refs;
+};
 
 struct shr_state {
     struct shr_store *store; /* owned */
     struct shr_identity identity;
     struct shr_reader *base; /* borrowed; NULL unless this is a fork */
     struct shr_fork_record fork;
-};
-
-struct shr_reader {
-    struct shr_state *state;
-    struct shr_snapshot *snapshot; /* NULL: the newest data */
-    struct shr_block_record tip;   /* the state's own; valid while has_tip */
-    bool has_tip;
+    struct shr_cache *cache; /* NULL: off */
+    struct shr_reader now;   /* the writing thread's own: what it has committed */
+    _Atomic uint64_t generation;
+    pthread_mutex_t lock; /* guards `published`; held to change it or take a reference, no more */
+    struct shr_reader *published; /* the newest picture; never NULL once open */
 };
 
 /* SHREWD_CORRUPT: names the database, the table, the key and what is wrong. */
@@ -33,12 +44,30 @@ int shr_state_own_tip(const struct shr_state *state, const struct shr_snapshot *
 int shr_state_own_block(const struct shr_state *state, const struct shr_snapshot *snapshot,
                         struct shr_block_record *out, uint32_t height, struct shrewd_error *err);
 
+/* publish.c. Makes what `now` says the picture that readers get. */
+int shr_state_publish(struct shr_state *state, struct shrewd_error *err);
+/* The store has taken `batch`, a block's: moves the cache and readers on to it. On failure the
+ * block stays applied, and readers get the old picture. */
+int shr_state_applied(struct shr_state *state, const struct shr_block_record *tip,
+                      const struct shr_batch *batch, struct shrewd_error *err);
+/* The store has taken a rollback. */
+int shr_state_rolled_back(struct shr_state *state, struct shrewd_error *err);
+/* The newest tip, for the writing thread; as shr_reader_tip. */
+int shr_state_writer_tip(struct shr_state *state, struct shr_block_record *out,
+                         struct shrewd_error *err);
+
 /* Turns a version read from LATEST into the value after `height`, in place: cut to its value
- * when it is old enough, else replaced by the one HISTORY has. *found: whether there is one. */
+ * when it is old enough, else replaced by the one HISTORY has. *found: whether there is one;
+ * *written_at: the height in `version` as it was. */
 int shr_reader_resolve(struct shr_reader *reader, struct shr_buf *version, bool *found,
-                       struct shr_bytes key, uint32_t height, struct shrewd_error *err);
-/* Values after `height` of many keys, in few round trips; each read's table is set. */
+                       uint32_t *written_at, struct shr_bytes key, uint32_t height,
+                       struct shrewd_error *err);
+/* Values after `height` of many keys, in few round trips; each read's table is not looked at. */
 int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
                         uint32_t height, struct shrewd_error *err);
+/* The same in this state alone, without its base. written_at[i] is set where read i finds a
+ * value and `height` is UINT32_MAX. */
+int shr_reader_own_many(struct shr_reader *reader, struct shr_read *reads, uint32_t *written_at,
+                        size_t n, uint32_t height, struct shrewd_error *err);
 
 #endif

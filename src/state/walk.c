@@ -35,8 +35,8 @@ static enum shr_scan_step visit_latest(void *ctx, struct shr_bytes key, struct s
     }
     bool found = false;
     shr_buf_set(&walk->version, row);
-    walk->code =
-        shr_reader_resolve(walk->reader, &walk->version, &found, key, walk->height, walk->err);
+    walk->code = shr_reader_resolve(walk->reader, &walk->version, &found, &written_at, key,
+                                    walk->height, walk->err);
     if (walk->code != 0) {
         return SHR_SCAN_DONE;
     }
@@ -109,8 +109,9 @@ static int fill(struct fork_walk *fork) {
     for (size_t i = 0; i < fork->n; i++) {
         struct own_row *row = &fork->rows[i];
         shr_buf_set(&walk->version, shr_bytes(fork->bytes.data + row->value_at, row->value_len));
-        code = shr_reader_resolve(reader, &walk->version, &row->found, row_key(fork, row),
-                                  walk->height, walk->err);
+        uint32_t written_at;
+        code = shr_reader_resolve(reader, &walk->version, &row->found, &written_at,
+                                  row_key(fork, row), walk->height, walk->err);
         if (code != 0) {
             return code;
         }

@@ -1,0 +1,116 @@
+/* The newest consistent picture of a state, made once and handed out to everyone who asks. */
+#include "state/state_impl.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+
+/* What the writing thread has committed, as a picture that stays. */
+static int make(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err) {
+    struct shr_reader *reader = shr_alloc(sizeof *reader);
+    int code = shr_store_snapshot(state->store, &reader->snapshot, err);
+    if (code != 0) {
+        free(reader);
+        return code;
+    }
+    reader->state = state;
+    reader->tip = state->now.tip;
+    reader->has_tip = state->now.has_tip;
+    reader->at = state->now.at;
+    atomic_init(&reader->refs, 1);
+    *out = reader;
+    return 0;
+}
+
+/* Takes what `now` says to every reader opened from now on. */
+int shr_state_publish(struct shr_state *state, struct shrewd_error *err) {
+    struct shr_reader *next = NULL;
+    int code = make(&next, state, err);
+    if (code != 0) {
+        return code;
+    }
+    pthread_mutex_lock(&state->lock);
+    struct shr_reader *old = state->published;
+    state->published = next;
+    atomic_store(&state->generation, next->at.generation);
+    pthread_mutex_unlock(&state->lock);
+    shr_reader_close(old);
+    return 0;
+}
+
+/* --- Committing --- */
+
+/* The cache goes first, so that no reader of the new picture finds what was there before. */
+int shr_state_applied(struct shr_state *state, const struct shr_block_record *tip,
+                      const struct shr_batch *batch, struct shrewd_error *err) {
+    struct shr_reader *now = &state->now;
+    now->tip = *tip;
+    now->has_tip = true;
+    now->at.tip = tip->height;
+    now->at.generation++;
+    if (state->cache != NULL) {
+        shr_cache_advance(state->cache, &now->at);
+        for (size_t i = 0; i < batch->n; i++) {
+            const struct shr_write *write = &batch->writes[i];
+            struct shr_bytes value;
+            uint32_t height = 0;
+            if (write->table == SHR_TABLE_LATEST &&
+                shr_version_decode(&value, &height, write->value) == NULL) {
+                shr_cache_written(state->cache, write->key, value, height);
+            }
+        }
+    }
+    return shr_state_publish(state, err);
+}
+
+/* `now` is read anew; whatever happens to that, what was cached is of another epoch. */
+int shr_state_rolled_back(struct shr_state *state, struct shrewd_error *err) {
+    struct shr_reader *now = &state->now;
+    now->at.generation++;
+    now->at.epoch++;
+    int code = shr_state_own_tip(state, NULL, &now->tip, err);
+    now->has_tip = code == 0;
+    now->at.tip = now->has_tip ? now->tip.height : 0;
+    if (state->cache != NULL) {
+        shr_cache_advance(state->cache, &now->at);
+    }
+    if (code != 0 && code != SHREWD_NOT_FOUND) {
+        return code;
+    }
+    return shr_state_publish(state, err);
+}
+
+/* --- Readers --- */
+
+int shr_reader_open(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err) {
+    pthread_mutex_lock(&state->lock);
+    *out = state->published;
+    atomic_fetch_add_explicit(&(*out)->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&state->lock);
+    return 0;
+}
+
+void shr_reader_close(struct shr_reader *reader) {
+    if (reader != NULL && atomic_fetch_sub_explicit(&reader->refs, 1, memory_order_acq_rel) == 1) {
+        shr_store_snapshot_free(reader->state->store, reader->snapshot);
+        free(reader);
+    }
+}
+
+uint64_t shr_reader_generation(const struct shr_reader *reader) {
+    return reader->at.generation;
+}
+
+uint64_t shr_state_generation(struct shr_state *state) {
+    return atomic_load(&state->generation);
+}
+
+bool shr_reader_head(const struct shr_reader *reader, uint32_t *height, struct shr_hash *hash) {
+    const struct shr_state *state = reader->state;
+    if (!reader->has_tip && state->base == NULL) {
+        return false;
+    }
+    *height = reader->has_tip ? reader->tip.height : state->fork.height;
+    *hash = reader->has_tip ? reader->tip.hash : state->fork.hash;
+    return true;
+}
