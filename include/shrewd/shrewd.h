@@ -37,15 +37,31 @@ enum shrewd_open_flags {
     SHREWD_ACCEPT_MODULE = 1 << 3, /* go on with another module than the one recorded */
 };
 
+/* How views answer: doc/views.md. Zero means the default. */
+struct shrewd_view_options {
+    bool fresh;               /* a new instance for every call; else stateful: instances are kept
+                                 warm, each for one version of the state */
+    bool results_off;         /* keep no answers in fresh mode either */
+    uint64_t pool_bytes;      /* memory of idle warm instances; 256 MiB */
+    uint64_t results_bytes;   /* answers kept; fresh: 64 MiB, stateful: none */
+    uint32_t verify_every;    /* compute every Nth stateful answer again, fresh; never */
+    uint32_t time_ms;         /* one view may take; 10000 */
+    uint32_t preview_time_ms; /* one preview may take; 30000 */
+    uint64_t memory_max;      /* bytes one instance may grow to; 1 GiB */
+    size_t result_max;        /* bytes of one answer; 64 MiB */
+    uint32_t log_lines_max;   /* of one call; 100 */
+};
+
 struct shrewd_options {
     unsigned flags;
-    const char *db_path;     /* a folder; unused with SHREWD_IN_MEMORY */
-    const char *module_path; /* .wasm or .wat; NULL: no guest can run, reading works */
-    const char *cache_path;  /* where machine code is kept; NULL: nowhere */
-    const char *fork_path;   /* another database to read through to; NULL: none */
+    const char *db_path;      /* a folder; unused with SHREWD_IN_MEMORY */
+    const char *module_path;  /* .wasm or .wat; NULL: no guest can run, reading works */
+    const char *cache_path;   /* where machine code is kept; NULL: nowhere */
+    const char *fork_path;    /* another database to read through to; NULL: none */
     const uint8_t *genesis32; /* the chain's genesis hash; NULL: what the database says */
-    uint32_t start_height;   /* the first block, for a new database */
-    size_t cache_bytes;      /* RocksDB block cache; 0: 256 MiB */
+    uint32_t start_height;    /* the first block, for a new database */
+    size_t cache_bytes;       /* RocksDB block cache; 0: 256 MiB */
+    struct shrewd_view_options views;
 };
 
 struct shrewd_block {
@@ -74,8 +90,8 @@ struct shrewd_info {
     uint8_t genesis[32];     /* the chain's genesis hash */
     uint8_t module_hash[32]; /* SHA-256 of the module's bytes */
     uint32_t start_height;   /* the first block it was made for */
-    uint32_t first_height;   /* the oldest height that can be read; start_height when never pruned */
-    uint64_t disk_bytes;     /* the folder's files, about; 0 in memory */
+    uint32_t first_height; /* the oldest height that can be read; start_height when never pruned */
+    uint64_t disk_bytes;   /* the folder's files, about; 0 in memory */
 };
 
 int shrewd_info(struct shrewd *shrewd, struct shrewd_info *out, struct shrewd_error *err);
@@ -87,10 +103,10 @@ int shrewd_index_block(struct shrewd *shrewd, const uint8_t *block, size_t len,
 /* Removes every block above `height`, atomically. */
 int shrewd_rollback(struct shrewd *shrewd, uint32_t height, struct shrewd_error *err);
 
-/* *out is allocated (never NULL on success); free it with shrewd_free. */
+/* *out is allocated (never NULL on success); free it with shrewd_free. SHREWD_TIMEOUT and
+ * SHREWD_LIMIT when a limit of shrewd_view_options was met. */
 int shrewd_view(struct shrewd *shrewd, uint8_t **out, size_t *out_len, const char *view,
-                const uint8_t *input, size_t input_len, uint32_t height,
-                struct shrewd_error *err);
+                const uint8_t *input, size_t input_len, uint32_t height, struct shrewd_error *err);
 int shrewd_preview(struct shrewd *shrewd, uint8_t **out, size_t *out_len, const uint8_t *block,
                    size_t block_len, const char *view, const uint8_t *input, size_t input_len,
                    uint32_t height, struct shrewd_error *err);

@@ -62,6 +62,16 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "work.",
          "shrewd inspect module.wasm\n"
          "shrewd inspect module.wat --json"},
+    [SHR_COMMAND_BENCH] =
+        {SHR_COMMAND_BENCH, "bench", "MODULE", 1, 1, NULL,
+         "how fast a view answers, fresh and stateful",
+         "Calls a view many times in this process, with a fresh instance a call and with\n"
+         "warm ones, and prints totals, percentiles, and how much of it is the module's\n"
+         "own time. On a database; or, without --db-path, on a state in memory that the\n"
+         "module has indexed the first block of regtest into.",
+         "shrewd bench benchmark.wasm --view benchmark_view\n"
+         "shrewd bench balances.wasm --view balance --input 0014abcd --db-path db \\\n"
+         "    --calls 10000 --clients 2"},
     [SHR_COMMAND_DEMO] =
         {SHR_COMMAND_DEMO, "demo", NULL, 0, 0, NULL, "see it work, without a node",
          "Generates a chain, indexes it, serves it, asks itself over HTTP and checks the\n"

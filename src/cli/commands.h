@@ -14,6 +14,7 @@
     X(ROLLBACK, rollback)                                                                          \
     X(DUMP, dump)                                                                                  \
     X(INSPECT, inspect)                                                                            \
+    X(BENCH, bench)                                                                                \
     X(DEMO, demo)                                                                                  \
     X(COMPLETION, completion)
 

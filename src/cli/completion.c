@@ -7,7 +7,7 @@
 
 #define LEVELS "debug info warn error off"
 
-enum words { WORDS_NONE, WORDS_FILES, WORDS_DIRS, WORDS_LEVELS };
+enum words { WORDS_NONE, WORDS_FILES, WORDS_DIRS, WORDS_LEVELS, WORDS_CHOICE };
 
 /* What the value of a flag may be completed from. */
 static enum words words_of(const struct shr_option *option) {
@@ -19,6 +19,8 @@ static enum words words_of(const struct shr_option *option) {
         return WORDS_DIRS;
     case SHR_OPTION_LEVEL:
         return WORDS_LEVELS;
+    case SHR_OPTION_CHOICE:
+        return WORDS_CHOICE;
     default:
         return WORDS_NONE;
     }
@@ -60,6 +62,23 @@ static void bash_values(enum words words, const char *reply) {
     printf(")%s\n        return ;;\n", reply);
 }
 
+/* The words of a choice, with spaces between. */
+static void print_choice(const struct shr_option *option) {
+    for (const char *at = option->arg; *at != 0; at++) {
+        putchar(*at == '|' ? ' ' : *at);
+    }
+}
+
+static void bash_choices(void) {
+    for (size_t i = 0; i < shr_option_count; i++) {
+        if (words_of(&shr_options[i]) == WORDS_CHOICE) {
+            printf("    --%s)\n        COMPREPLY=($(compgen -W '", shr_options[i].name);
+            print_choice(&shr_options[i]);
+            puts("' -- \"$cur\"))\n        return ;;");
+        }
+    }
+}
+
 static void print_bash(void) {
     fputs(bash_head, stdout);
     bash_values(WORDS_FILES, "\n        compopt -o filenames 2>/dev/null\n"
@@ -67,6 +86,7 @@ static void print_bash(void) {
     bash_values(WORDS_DIRS, "\n        compopt -o filenames 2>/dev/null\n"
                             "        mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")");
     bash_values(WORDS_LEVELS, "\n        COMPREPLY=($(compgen -W '" LEVELS "' -- \"$cur\"))");
+    bash_choices();
     bash_values(WORDS_NONE, "");
     puts("    esac\n    case $command in");
     for (size_t c = 0; c < SHR_COMMAND_COUNT; c++) {
@@ -104,10 +124,9 @@ static void print_quoted(const char *text, const char *special) {
 
 static void zsh_option(const struct shr_option *option) {
     static const char *const actions[] = {
-        [WORDS_NONE] = "",
-        [WORDS_FILES] = "_files",
-        [WORDS_DIRS] = "_files -/",
-        [WORDS_LEVELS] = "(" LEVELS ")",
+        [WORDS_NONE] = "",          [WORDS_FILES] = "_files",
+        [WORDS_DIRS] = "_files -/", [WORDS_LEVELS] = "(" LEVELS ")",
+        [WORDS_CHOICE] = "",
     };
     printf("            '--%s%s[", option->name, option->arg != NULL ? "=" : "");
     print_quoted(option->help, "[]:\\");
@@ -116,6 +135,11 @@ static void zsh_option(const struct shr_option *option) {
         putchar(':');
         print_quoted(option->arg, ":\\");
         printf(":%s", actions[words_of(option)]);
+    }
+    if (words_of(option) == WORDS_CHOICE) {
+        putchar('(');
+        print_choice(option);
+        putchar(')');
     }
     puts("' \\");
 }
@@ -190,9 +214,15 @@ static void fish_option(const struct shr_command *command, const struct shr_opti
         [WORDS_FILES] = " -r -F",
         [WORDS_DIRS] = " -x -a '(__fish_complete_directories)'",
         [WORDS_LEVELS] = " -x -a '" LEVELS "'",
+        [WORDS_CHOICE] = " -x -a '",
     };
     fish_condition(command);
-    printf(" -l %s%s -d '", option->name, option->arg != NULL ? values[words_of(option)] : "");
+    printf(" -l %s%s", option->name, option->arg != NULL ? values[words_of(option)] : "");
+    if (words_of(option) == WORDS_CHOICE) {
+        print_choice(option);
+        putchar('\'');
+    }
+    fputs(" -d '", stdout);
     print_quoted(option->help, "\\");
     puts("'");
 }

@@ -51,6 +51,7 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
     static const struct need status[] = {{"db-path", "server"}, {0}};
     static const struct need rollback[] = {{"db-path", NULL}, {"height", NULL}, {0}};
     static const struct need dump[] = {{"db-path", NULL}, {0}};
+    static const struct need bench[] = {{"view", NULL}, {0}};
     switch (command->id) {
     case SHR_COMMAND_RUN:
         return run;
@@ -63,6 +64,8 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
         return rollback;
     case SHR_COMMAND_DUMP:
         return dump;
+    case SHR_COMMAND_BENCH:
+        return bench;
     default:
         return none;
     }
@@ -163,6 +166,7 @@ static int parse_all(struct shr_config *out, const struct shr_settings *settings
                      const struct shr_command *command, struct shrewd_error *err) {
     out->exit_at = SHR_UNSET;
     out->height = SHR_UNSET;
+    out->view_cache_mb = SHR_UNSET;
     for (size_t i = 0; i < shr_option_count; i++) {
         const struct shr_option *option = &shr_options[i];
         const struct shr_setting *given = &settings->at[i];
@@ -235,6 +239,22 @@ char *shr_config_db_dir(const struct shr_config *config) {
     return config->label == NULL
                ? shr_strndup(config->db_path, len)
                : shr_asprintf("%.*s-%s", (int)len, config->db_path, config->label);
+}
+
+void shr_config_views(struct shrewd_view_options *out, const struct shr_config *config) {
+    bool kept = config->view_cache_mb != SHR_UNSET;
+    *out = (struct shrewd_view_options){
+        .fresh = config->views == 1,
+        .results_off = kept && config->view_cache_mb == 0,
+        .pool_bytes = (uint64_t)config->view_memory_mb << 20,
+        .results_bytes = kept ? (uint64_t)config->view_cache_mb << 20 : 0,
+        .verify_every = config->view_verify,
+        .time_ms = config->view_timeout_ms,
+        .preview_time_ms = config->preview_timeout_ms,
+        .memory_max = (uint64_t)config->view_instance_mb << 20,
+        .result_max = (size_t)config->view_result_mb << 20,
+        .log_lines_max = config->view_log_lines,
+    };
 }
 
 int shr_exit_for(int code) {

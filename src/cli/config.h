@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/commands.h"
+#include "shrewd/shrewd.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,8 +52,17 @@ struct shr_config {
     char *host;
     uint16_t port;
     char *cors;
-    uint32_t view_concurrency;
+    uint32_t views; /* 0: stateful, 1: fresh */
     uint32_t view_memory_mb;
+    uint32_t view_cache_mb; /* SHR_UNSET: 64 in fresh mode, off in stateful mode */
+    uint32_t view_verify;   /* every Nth; 0: never */
+    uint32_t view_timeout_ms;
+    uint32_t preview_timeout_ms;
+    uint32_t view_instance_mb;
+    uint32_t view_result_mb;
+    uint32_t view_log_lines;
+    uint32_t view_concurrency;
+    uint32_t view_queue;
     bool enable_preview; /* accepted; previews are always on */
     /* accepted for compatibility; snapshots are not made by this version */
     char *snapshot_directory;
@@ -64,7 +74,10 @@ struct shr_config {
     char *prefix;    /* --prefix, hex or text */
     bool json;
     bool yes;
-    bool keep; /* demo --keep */
+    bool keep;  /* demo --keep */
+    char *view; /* bench --view, --input (hex) */
+    char *input;
+    uint32_t calls, clients;
     /* general */
     char *config_file; /* --config, already read */
     enum shr_log_level log_level;
@@ -89,11 +102,14 @@ int shr_cmd_status(struct shr_config *config);
 int shr_cmd_rollback(struct shr_config *config);
 int shr_cmd_dump(struct shr_config *config);
 int shr_cmd_inspect(struct shr_config *config);
+int shr_cmd_bench(struct shr_config *config);
 int shr_cmd_demo(struct shr_config *config);
 int shr_cmd_completion(struct shr_config *config);
 
 /* The database folder: db_path, with "-label" after it when a label is set. Caller frees. */
 char *shr_config_db_dir(const struct shr_config *config);
+/* How views answer, as the flags have it. */
+void shr_config_views(struct shrewd_view_options *out, const struct shr_config *config);
 /* Prints "shrewd: message" on standard error and returns the exit code for err. */
 int shr_report(const struct shrewd_error *err);
 

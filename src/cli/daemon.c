@@ -45,6 +45,7 @@ static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,
         .start_height = start,
         .cache_bytes = (size_t)config->cache_mb << 20,
     };
+    shr_config_views(&options.views, config);
     return shrewd_open(&d->shrewd, &options, err);
 }
 
@@ -123,6 +124,11 @@ static int check_chain(struct shr_daemon *d, struct shrewd_error *err) {
                     ours_hex, theirs_hex);
 }
 
+static void on_tip(void *ctx) {
+    struct shr_daemon *d = ctx;
+    shr_views_on_tip(shr_lib_views(d->shrewd));
+}
+
 static void *index_main(void *arg) {
     struct shr_daemon *d = arg;
     struct shr_follow_options options = {
@@ -130,6 +136,8 @@ static void *index_main(void *arg) {
         .exit_at = d->config->exit_at,
         .near_tip = d->config->reorg_check_threshold,
         .feed = {.blocks_max = d->config->prefetch_blocks},
+        .on_tip = on_tip,
+        .on_tip_ctx = d,
         .progress_bar = isatty(STDERR_FILENO) && shr_log_get_level() <= SHR_LOG_INFO,
     };
     int code = open_source(d, &d->error);
@@ -173,7 +181,7 @@ static int start_server(struct shr_daemon *d, struct shrewd_error *err) {
         .port = config->port,
         .cors = config->cors,
         .workers = config->view_concurrency,
-        .limits = {.memory_max = (uint64_t)config->view_memory_mb << 20},
+        .queue_max = config->view_queue,
         .sync = sync_status,
         .sync_ctx = d,
     };

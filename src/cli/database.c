@@ -29,6 +29,7 @@ int shr_database_open(struct shrewd **out, const struct shr_config *config, unsi
         .fork_path = config->fork,
         .cache_bytes = (size_t)config->cache_mb << 20,
     };
+    shr_config_views(&options.views, config);
     int code = shrewd_open(out, &options, err);
     free(dir);
     return code;

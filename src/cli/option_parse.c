@@ -51,6 +51,23 @@ static int parse_number(const struct shr_option *option, uint32_t *out, const ch
                     option->kind == SHR_OPTION_PORT ? "port" : "number", option->min, option->max);
 }
 
+static int parse_choice(const struct shr_option *option, uint32_t *out, const char *text,
+                        const char *origin, struct shrewd_error *err) {
+    uint32_t i = 0;
+    for (const char *at = option->arg; *at != 0; i++) {
+        size_t len = strcspn(at, "|");
+        if (strlen(text) == len && strncmp(text, at, len) == 0) {
+            *out = i;
+            return 0;
+        }
+        at += len + (at[len] == '|');
+    }
+    char *expected = shr_asprintf("one of %s", option->arg);
+    int code = bad_value(err, origin, text, expected);
+    free(expected);
+    return code;
+}
+
 static int parse_switch(bool *out, const char *text, const char *origin, struct shrewd_error *err) {
     static const char *const on[] = {"true", "1", "yes", "on"};
     static const char *const off[] = {"false", "0", "no", "off"};
@@ -127,6 +144,8 @@ int shr_option_parse(const struct shr_option *option, struct shr_config *config,
         return shr_log_parse_level(text, field)
                    ? 0
                    : bad_value(err, origin, text, "debug, info, warn, error or off");
+    case SHR_OPTION_CHOICE:
+        return parse_choice(option, field, text, origin, err);
     case SHR_OPTION_ACTION:
         return 0;
     default:

@@ -8,8 +8,9 @@
 #define BIT(name) (1u << SHR_COMMAND_##name)
 #define ALL ((1u << SHR_COMMAND_COUNT) - 1)
 #define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP))
-#define STORES (BIT(RUN) | READS | BIT(ROLLBACK))
+#define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH))
 #define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
+#define VIEWS (GUESTS | BIT(BENCH))
 #define NUMBER_MAX (UINT32_MAX - 1)
 #define AT(field) offsetof(struct shr_config, field)
 
@@ -50,9 +51,9 @@ const struct shr_option shr_options[] = {
      "keeps databases apart: the folder becomes DIR-TEXT"},
     {"fork", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES, 0, 0, NULL, NULL, AT(fork),
      "read through to this database, write to --db-path only"},
-    {"accept-module", NULL, SHR_OPTION_SWITCH, SHR_GROUP_STATE, GUESTS, 0, 0, NULL, NULL,
+    {"accept-module", NULL, SHR_OPTION_SWITCH, SHR_GROUP_STATE, VIEWS, 0, 0, NULL, NULL,
      AT(accept_module), "go on with another module than the one the database was made with"},
-    {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, GUESTS | BIT(INSPECT) | BIT(DEMO), 0, 0,
+    {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, VIEWS | BIT(INSPECT) | BIT(DEMO), 0, 0,
      NULL, NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
     {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES, 1, 1048576, "256", NULL,
      AT(cache_mb), "memory for the database's block cache, in MiB"},
@@ -63,10 +64,30 @@ const struct shr_option shr_options[] = {
      "PORT", AT(port), "the port to listen on; 0 picks a free one and prints it"},
     {"cors", "ORIGIN", SHR_OPTION_TEXT, SHR_GROUP_SERVER, BIT(RUN) | BIT(DEMO), 0, 0, NULL, NULL,
      AT(cors), "let pages of this origin ask (Access-Control-Allow-Origin), or *"},
-    {"view-concurrency", "N", SHR_OPTION_NUMBER, SHR_GROUP_SERVER, BIT(RUN), 1, 1024, "16", NULL,
+
+    {"views", "stateful|fresh", SHR_OPTION_CHOICE, SHR_GROUP_VIEWS, BIT(RUN), 0, 0, "stateful",
+     NULL, AT(views), "keep instances warm between calls, or make a new one for each call"},
+    {"view-memory-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, BIT(RUN) | BIT(BENCH), 1, 1048576,
+     "256", NULL, AT(view_memory_mb), "memory of all idle warm instances, in MiB"},
+    {"view-cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, BIT(RUN), 0, 1048576, NULL, NULL,
+     AT(view_cache_mb), "memory for answers kept, in MiB; 0: none (fresh: 64; stateful: none)"},
+    {"view-verify", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, BIT(RUN), 0, NUMBER_MAX, "0", NULL,
+     AT(view_verify), "compute every Nth stateful answer again, fresh, and compare; 0: never"},
+    {"view-timeout-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, VIEWS, 1, 86400000, "10000", NULL,
+     AT(view_timeout_ms), "how long one view may take"},
+    {"preview-timeout-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, BIT(RUN) | BIT(PREVIEW), 1,
+     86400000, "30000", NULL, AT(preview_timeout_ms), "how long one preview may take"},
+    {"view-instance-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, VIEWS, 1, 4096, "1024", NULL,
+     AT(view_instance_mb), "the most memory one view may use, in MiB"},
+    {"view-result-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, VIEWS, 1, 256, "64", NULL,
+     AT(view_result_mb), "the largest answer of a view, in MiB"},
+    {"view-log-lines", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, VIEWS, 1, NUMBER_MAX, "100", NULL,
+     AT(view_log_lines), "messages of one call that are logged"},
+    {"view-concurrency", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, BIT(RUN), 1, 1024, "16", NULL,
      AT(view_concurrency), "views that may run at the same time"},
-    {"view-memory-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_SERVER, BIT(RUN), 1, 4096, "256", NULL,
-     AT(view_memory_mb), "the most memory one view may use, in MiB"},
+    {"view-queue", "N", SHR_OPTION_NUMBER, SHR_GROUP_VIEWS, BIT(RUN), 1, 1000000, "4096", NULL,
+     AT(view_queue), "calls that may wait for their turn; past it they are refused at once"},
+
     {"enable-preview", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL,
      AT(enable_preview), "no effect: previews are always on"},
     {"snapshot-directory", "DIR", SHR_OPTION_DIR, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL,
@@ -79,14 +100,22 @@ const struct shr_option shr_options[] = {
     {"server", "URL", SHR_OPTION_URL, SHR_GROUP_COMMAND, BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS), 0,
      0, NULL, NULL, AT(server), "ask a running shrewd instead of a database"},
     {"height", "H", SHR_OPTION_HEIGHT, SHR_GROUP_COMMAND,
-     BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK), 0, NUMBER_MAX, "latest", NULL,
-     AT(height), "the height: a number, 0x hex, or latest"},
+     BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK) | BIT(BENCH), 0, NUMBER_MAX, "latest",
+     NULL, AT(height), "the height: a number, 0x hex, or latest"},
     {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP), 0, 0, NULL, NULL, AT(prefix),
      "only keys that start with this: 0x hex, or text"},
-    {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, READS | BIT(ROLLBACK) | BIT(INSPECT), 0, 0,
-     NULL, NULL, AT(json), "print JSON"},
+    {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND,
+     READS | BIT(ROLLBACK) | BIT(INSPECT) | BIT(BENCH), 0, 0, NULL, NULL, AT(json), "print JSON"},
     {"yes", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(ROLLBACK), 0, 0, NULL, NULL, AT(yes),
      "do not ask before removing anything"},
+    {"view", "NAME", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(BENCH), 0, 0, NULL, NULL, AT(view),
+     "the view to call"},
+    {"input", "HEX", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(BENCH), 0, 0, NULL, NULL, AT(input),
+     "its input, 0x optional; none when left out"},
+    {"calls", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(BENCH), 1, 100000000, "50", NULL,
+     AT(calls), "how many calls, of all clients together"},
+    {"clients", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(BENCH), 1, 1024, "1", NULL,
+     AT(clients), "threads that call at the same time"},
     {"keep", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(DEMO), 0, 0, NULL, NULL, AT(keep),
      "keep serving after the demo, until Ctrl-C"},
 
@@ -150,8 +179,13 @@ const char *shr_option_nearest(const char *name, size_t len, const struct shr_co
 
 const char *shr_group_title(enum shr_option_group group) {
     static const char *const titles[SHR_GROUP_COUNT] = {
-        "This command:", "Where blocks come from:",       "Module and database:",
-        "Server:",       "Accepted from rockshrew-mono:", "General:",
+        "This command:",
+        "Where blocks come from:",
+        "Module and database:",
+        "Server:",
+        "Views:",
+        "Accepted from rockshrew-mono:",
+        "General:",
     };
     return titles[group];
 }

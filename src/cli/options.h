@@ -11,6 +11,7 @@ enum shr_option_kind {
     SHR_OPTION_PORT,   /* uint16_t */
     SHR_OPTION_HEIGHT, /* uint32_t: a number, or "latest" for SHR_UNSET */
     SHR_OPTION_LEVEL,  /* enum shr_log_level */
+    SHR_OPTION_CHOICE, /* uint32_t: which of the words of `arg`, "one|two", counted from 0 */
     SHR_OPTION_TEXT,   /* the rest are char * */
     SHR_OPTION_FILE,
     SHR_OPTION_DIR,
@@ -27,6 +28,7 @@ enum shr_option_group {
     SHR_GROUP_BLOCKS,
     SHR_GROUP_STATE,
     SHR_GROUP_SERVER,
+    SHR_GROUP_VIEWS,
     SHR_GROUP_COMPAT,
     SHR_GROUP_GENERAL,
     SHR_GROUP_COUNT

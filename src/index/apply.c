@@ -87,7 +87,8 @@ int shr_apply_block(const struct shr_apply *apply, struct shrewd_error *err) {
         .host = &host,
     };
     uint64_t start = shr_now_ns();
-    int code = shr_guest_index(apply->module, &call, err);
+    int code = apply->run != NULL ? apply->run(apply->run_ctx, &call, err)
+                                  : shr_guest_index(apply->module, &call, err);
     if (apply->guest_ns != NULL) {
         *apply->guest_ns = shr_now_ns() - start;
     }

@@ -13,6 +13,9 @@ struct shr_apply {
     struct shr_bytes block; /* what the guest gets after the height */
     bool sync;              /* durable when it returns */
     uint64_t *guest_ns;     /* out: time spent in the guest; may be NULL */
+    /* Runs `_start`; NULL: shr_guest_index. For previews, which must end in time. */
+    int (*run)(void *ctx, const struct shr_guest_call *call, struct shrewd_error *err);
+    void *run_ctx;
 };
 
 /* Runs `_start` on the block over the state after height - 1, then applies what it flushed in

@@ -4,11 +4,13 @@
 
 #include "shrewd/shrewd.h"
 #include "state/state.h"
-#include "view/view.h"
-#include "wasm/guest.h"
+#include "view/views.h"
 
 struct shr_state *shr_lib_state(struct shrewd *shrewd);
 /* NULL when opened without one. */
 struct shr_module *shr_lib_module(struct shrewd *shrewd);
+/* The same. Who indexes into the state by another way than shrewd_index_block tells it of each new
+ * tip (shr_views_on_tip). */
+struct shr_views *shr_lib_views(struct shrewd *shrewd);
 
 #endif

@@ -13,6 +13,7 @@ struct shrewd {
     struct shr_state *base; /* --fork: what is read through to */
     struct shr_reader *base_reader;
     struct shr_state *state;
+    struct shr_views *views; /* NULL without a module */
     bool read_only;
 };
 
@@ -116,6 +117,23 @@ static int check_module(struct shrewd *s, const struct shrewd_options *options,
                     ours, options->module_path, theirs);
 }
 
+static int open_views(struct shrewd *s, const struct shrewd_view_options *options,
+                      struct shrewd_error *err) {
+    struct shr_views_options views = {
+        .mode = options->fresh ? SHR_VIEWS_FRESH : SHR_VIEWS_STATEFUL,
+        .pool_bytes = options->pool_bytes,
+        .results_bytes = options->results_bytes,
+        .results_off = options->results_off,
+        .verify_every = options->verify_every,
+        .time_ms = options->time_ms,
+        .preview_time_ms = options->preview_time_ms,
+        .memory_max = options->memory_max,
+        .result_max = options->result_max,
+        .log_lines_max = options->log_lines_max,
+    };
+    return s->module == NULL ? 0 : shr_views_new(&s->views, s->state, s->module, &views, err);
+}
+
 int shrewd_open(struct shrewd **out, const struct shrewd_options *options,
                 struct shrewd_error *err) {
     struct shrewd *s = shr_alloc(sizeof *s);
@@ -126,6 +144,9 @@ int shrewd_open(struct shrewd **out, const struct shrewd_options *options,
     }
     if (code == 0) {
         code = check_module(s, options, err);
+    }
+    if (code == 0) {
+        code = open_views(s, &options->views, err);
     }
     if (code != 0) {
         shrewd_close(s);
@@ -139,6 +160,7 @@ void shrewd_close(struct shrewd *s) {
     if (s == NULL) {
         return;
     }
+    shr_views_free(s->views);
     shr_state_close(s->state);
     shr_reader_close(s->base_reader);
     shr_state_close(s->base);
@@ -153,6 +175,10 @@ struct shr_state *shr_lib_state(struct shrewd *s) {
 
 struct shr_module *shr_lib_module(struct shrewd *s) {
     return s->module;
+}
+
+struct shr_views *shr_lib_views(struct shrewd *s) {
+    return s->views;
 }
 
 static void export_block(struct shrewd_block *out, const struct shr_block_record *record) {
@@ -233,12 +259,22 @@ int shrewd_index_block(struct shrewd *s, const uint8_t *block, size_t len,
     } else {
         apply.height = tip.height + 1;
     }
-    return shr_apply_block(&apply, err);
+    code = shr_apply_block(&apply, err);
+    if (code == 0) {
+        shr_views_on_tip(s->views);
+    }
+    return code;
 }
 
 int shrewd_rollback(struct shrewd *s, uint32_t height, struct shrewd_error *err) {
     int code = need_writable(s, err);
-    return code == 0 ? shr_state_rollback(s->state, height, err) : code;
+    if (code == 0) {
+        code = shr_state_rollback(s->state, height, err);
+    }
+    if (code == 0 && s->views != NULL) {
+        shr_views_on_tip(s->views);
+    }
+    return code;
 }
 
 /* Hands a buffer's memory to the caller. */
@@ -260,7 +296,7 @@ int shrewd_view(struct shrewd *s, uint8_t **out, size_t *out_len, const char *vi
         .view = view, .input = shr_bytes(input, input_len), .height = height};
     int code = need_module(s, err);
     if (code == 0) {
-        code = shr_view_run(s->state, s->module, &answer, &call, err);
+        code = shr_views_call(s->views, &answer, &call, NULL, err);
     }
     return hand_out(out, out_len, &answer, code);
 }
@@ -273,8 +309,7 @@ int shrewd_preview(struct shrewd *s, uint8_t **out, size_t *out_len, const uint8
         .view = view, .input = shr_bytes(input, input_len), .height = height};
     int code = need_module(s, err);
     if (code == 0) {
-        code =
-            shr_view_preview(s->state, s->module, &answer, shr_bytes(block, block_len), &call, err);
+        code = shr_views_preview(s->views, &answer, shr_bytes(block, block_len), &call, NULL, err);
     }
     return hand_out(out, out_len, &answer, code);
 }

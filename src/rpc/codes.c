@@ -20,6 +20,8 @@ int shr_rpc_code_for(int code) {
         return SHR_RPC_BAD_BLOCK;
     case SHREWD_LIMIT:
         return SHR_RPC_LIMIT;
+    case SHREWD_TIMEOUT:
+        return SHR_RPC_TIMEOUT;
     case SHREWD_STOPPED:
         return SHR_RPC_BUSY;
     case SHREWD_NO_ROOT:

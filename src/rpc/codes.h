@@ -21,8 +21,9 @@
     X(BAD_BLOCK, -32003, "the block to preview is not valid")                                      \
     X(BELOW_START, -32004, "the height is below the first block held")                             \
     X(EMPTY, -32005, "no block is indexed yet")                                                    \
-    X(LIMIT, -32006, "a limit was exceeded: body, result, reply")                                  \
-    X(NO_ROOT, -32007, "this database keeps no state roots")
+    X(LIMIT, -32006, "a limit was exceeded: body, result, reply, memory to start with")            \
+    X(NO_ROOT, -32007, "this database keeps no state roots")                                       \
+    X(TIMEOUT, -32008, "the view or preview took longer than allowed")
 
 enum shr_rpc_code {
 #define SHR_X(name, code, text) SHR_RPC_##name = (code),

@@ -8,12 +8,11 @@
 
 #include "base/alloc.h"
 
-#include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define TEXT_JSON "application/json"
 
@@ -30,7 +29,7 @@ struct request {
     struct shr_job job; /* first: a job is its request */
     struct shr_server *server;
     struct MHD_Connection *connection;
-    int fd;
+    struct shr_hangup_item watched; /* while suspended */
     enum phase phase;
     enum refusal refusal;
     uint64_t received; /* bytes of body */
@@ -125,19 +124,21 @@ static enum MHD_Result answer_other(struct request *request, const char *method)
     return send_response(request, MHD_HTTP_METHOD_NOT_ALLOWED, response);
 }
 
-/* Whether the client closed its end. The connection is suspended, so its HTTP thread does not
- * watch the socket; nothing is read from it here. (A client that closed only its sending side is
- * taken for gone as well; libmicrohttpd would not answer it either.) */
-static bool client_gone(void *ctx) {
-    const struct request *request = ctx;
-    char byte;
-    ssize_t n = recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
 static void refuse(struct request *request, const char *message) {
     shr_rpc_body_refuse(&request->reply, &request->parsed, SHR_RPC_BUSY, message);
     atomic_fetch_add(&request->server->stats.faults, 1);
+}
+
+/* The reply is there: back to the HTTP thread, which sends it. */
+static void resume(struct request *request) {
+    release_body(request);
+    request->phase = READY;
+    MHD_resume_connection(request->connection);
+}
+
+static void abandon(struct request *request) {
+    atomic_fetch_add(&request->server->stats.abandoned, 1);
+    refuse(request, "not run: the client hung up");
 }
 
 /* On a worker, or abandoned on the thread that stops the server. */
@@ -147,17 +148,37 @@ static void run_job(struct shr_job *job, bool abandoned) {
     if (abandoned) {
         atomic_fetch_add(&server->stats.refused, 1);
         refuse(request, "the server is stopping");
-    } else if (client_gone(request)) {
-        atomic_fetch_add(&server->stats.abandoned, 1);
-        refuse(request, "not run: the client hung up");
+    } else if (shr_hangup_now(request->watched.fd)) {
+        abandon(request);
     } else {
         uint32_t errors = shr_rpc_body_answer(&request->reply, &request->parsed, &server->env,
-                                              client_gone, request);
+                                              &request->watched.gone);
         atomic_fetch_add(&server->stats.faults, errors);
     }
-    release_body(request);
-    request->phase = READY;
-    MHD_resume_connection(request->connection);
+    shr_hangups_remove(server->hangups, &request->watched);
+    resume(request);
+}
+
+static struct request *request_of(struct shr_hangup_item *watched) {
+    return (struct request *)(void *)((char *)watched - offsetof(struct request, watched));
+}
+
+/* A client hung up: its call leaves the queue, so that others find room there. */
+static bool claim_waiting(void *ctx, struct shr_hangup_item *watched) {
+    struct shr_server *server = ctx;
+    return shr_workers_take(server->workers, &request_of(watched)->job);
+}
+
+static void finish_waiting(void *ctx, struct shr_hangup_item *watched) {
+    struct request *request = request_of(watched);
+    abandon(request);
+    resume(request);
+}
+
+int shr_http_hangups_start(struct shr_server *server, struct shrewd_error *err) {
+    struct shr_hangups_options options = {
+        .claim = claim_waiting, .finish = finish_waiting, .ctx = server};
+    return shr_hangups_start(&server->hangups, &options, err);
 }
 
 static enum MHD_Result hand_over(struct request *request) {
@@ -165,15 +186,16 @@ static enum MHD_Result hand_over(struct request *request) {
     request->job.run = run_job;
     request->phase = QUEUED;
     MHD_suspend_connection(request->connection);
+    shr_hangups_add(server->hangups, &request->watched);
     if (!shr_workers_push(server->workers, &request->job)) {
         char message[128];
-        snprintf(message, sizeof message, "%" PRIu32 " calls are waiting already: try again later",
+        snprintf(message, sizeof message,
+                 "%" PRIu32 " calls are waiting already (--view-queue): try again later",
                  server->queue_max);
         atomic_fetch_add(&server->stats.refused, 1);
         refuse(request, atomic_load(&server->stopping) ? "the server is stopping" : message);
-        release_body(request);
-        request->phase = READY;
-        MHD_resume_connection(request->connection);
+        shr_hangups_remove(server->hangups, &request->watched);
+        resume(request);
     }
     return MHD_YES;
 }
@@ -189,12 +211,13 @@ static enum MHD_Result answer_post(struct request *request) {
                           "too many large requests at once: try again later");
     }
     shr_rpc_body_parse(&request->parsed, shr_buf_bytes(&request->body));
-    if (shr_rpc_body_needs_worker(&request->parsed)) {
+    if (!shr_rpc_body_needs_worker(&request->parsed)) {
+        uint32_t errors =
+            shr_rpc_body_answer(&request->reply, &request->parsed, &server->env, NULL);
+        atomic_fetch_add(&server->stats.faults, errors);
+    } else if (!shr_rpc_body_answer_cached(&request->reply, &request->parsed, &server->env)) {
         return hand_over(request);
     }
-    uint32_t errors =
-        shr_rpc_body_answer(&request->reply, &request->parsed, &server->env, NULL, NULL);
-    atomic_fetch_add(&server->stats.faults, errors);
     release_body(request);
     return send_rpc(request);
 }
@@ -240,7 +263,7 @@ static enum MHD_Result begin(struct shr_server *server, struct MHD_Connection *c
     struct request *request = shr_alloc(sizeof *request);
     request->server = server;
     request->connection = connection;
-    request->fd =
+    request->watched.fd =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     *con_cls = request;
     return refuse_at_once(request) ? send_too_large(request) : MHD_YES;

@@ -2,6 +2,7 @@
 #ifndef SHR_RPC_HTTP_H
 #define SHR_RPC_HTTP_H
 
+#include "rpc/hangup.h"
 #include "rpc/jsonrpc.h"
 #include "rpc/workers.h"
 
@@ -19,13 +20,14 @@ struct shr_http_stats {
     _Atomic uint64_t requests;  /* HTTP requests answered */
     _Atomic uint64_t faults;    /* error objects sent */
     _Atomic uint64_t refused;   /* calls refused: queue full, too much held, stopping */
-    _Atomic uint64_t abandoned; /* calls not run since their client had left */
+    _Atomic uint64_t abandoned; /* calls that waited when their client left */
 };
 
 struct shr_server {
     struct shr_rpc_env env;
     struct shr_http_stats stats;
     struct shr_workers *workers;
+    struct shr_hangups *hangups; /* of the clients whose calls wait or run */
     uint32_t n_workers, queue_max;
     struct MHD_Daemon *daemon;
     uint16_t port;
@@ -45,6 +47,9 @@ enum MHD_Result shr_http_request(void *cls, struct MHD_Connection *connection, c
                                  size_t *upload_data_size, void **con_cls);
 void shr_http_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
                         enum MHD_RequestTerminationCode why);
+
+/* Starts server->hangups. */
+int shr_http_hangups_start(struct shr_server *server, struct shrewd_error *err);
 
 /* A response that takes over `body` (which it clears), with the headers every reply has. */
 struct MHD_Response *shr_http_response(const struct shr_server *server,

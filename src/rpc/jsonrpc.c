@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NAME_SHOWN 60
+#define CACHED_BODY_MAX 65536u /* bytes: looking up more is work for a worker */
 
 /* One element of a batch, or the only one. Value fields are indices, or SHR_JSON_NONE. */
 struct shr_rpc_call {
@@ -167,7 +168,8 @@ static void write_method_unknown(struct shr_buf *reply, const struct shr_json *j
 
 /* Appends the answer to one call; true when it is an error. */
 static bool answer_call(struct shr_buf *reply, const struct shr_rpc_call *call,
-                        const struct shr_json *json, struct shr_rpc_env *env) {
+                        const struct shr_json *json, struct shr_rpc_env *env,
+                        const _Atomic bool *cancel) {
     write_head(reply, json, call->id);
     if (call->fault == SHR_RPC_METHOD) {
         write_method_unknown(reply, json, call);
@@ -185,7 +187,7 @@ static bool answer_call(struct shr_buf *reply, const struct shr_rpc_call *call,
                  SHR_RPC_REPLY_MAX);
     } else {
         shr_buf_add_str(reply, ",\"result\":");
-        rc = shr_method_run(env, reply, call->method, json, call->params, &err);
+        rc = shr_method_run(env, reply, call->method, json, call->params, cancel, &err);
     }
     if (rc == 0) {
         shr_buf_add_u8(reply, '}');
@@ -216,32 +218,45 @@ static void refuse_call(struct shr_buf *reply, const struct shr_rpc_body *body, 
 }
 
 uint32_t shr_rpc_body_answer(struct shr_buf *reply, const struct shr_rpc_body *body,
-                             struct shr_rpc_env *env, bool (*gone)(void *ctx), void *gone_ctx) {
+                             struct shr_rpc_env *env, const _Atomic bool *gone) {
     if (body->error.code != 0) {
         shr_rpc_write_fault(reply, body->fault, body->error.message);
         return 1;
     }
     uint32_t answered = 0, errors = 0;
-    bool left = false, ran = false;
     for (uint32_t i = 0; i < body->n_calls; i++) {
         const struct shr_rpc_call *call = &body->calls[i];
         if (call->notification) {
             continue;
         }
         separate(reply, body, answered++);
-        if (call->method != NULL && call->method->needs_worker) {
-            left = left || (ran && gone != NULL && gone(gone_ctx));
-            ran = true;
-            if (left) {
-                refuse_call(reply, body, i, SHR_RPC_BUSY, "not run: the client hung up");
-                errors++;
-                continue;
-            }
+        bool guest = call->method != NULL && call->method->needs_worker;
+        if (guest && gone != NULL && atomic_load(gone)) {
+            refuse_call(reply, body, i, SHR_RPC_BUSY, "not run: the client hung up");
+            errors++;
+            continue;
         }
-        errors += answer_call(reply, call, &body->json, env);
+        errors += answer_call(reply, call, &body->json, env, gone);
     }
     finish(reply, body, answered);
     return errors;
+}
+
+bool shr_rpc_body_answer_cached(struct shr_buf *reply, const struct shr_rpc_body *body,
+                                struct shr_rpc_env *env) {
+    const struct shr_rpc_call *call = body->calls;
+    if (body->batch || body->json.text.len > CACHED_BODY_MAX) {
+        return false;
+    }
+    size_t before = reply->len;
+    write_head(reply, &body->json, call->id);
+    shr_buf_add_str(reply, ",\"result\":");
+    if (!shr_method_cached(env, reply, call->method, &body->json, call->params)) {
+        reply->len = before;
+        return false;
+    }
+    shr_buf_add_u8(reply, '}');
+    return true;
 }
 
 void shr_rpc_body_refuse(struct shr_buf *reply, const struct shr_rpc_body *body, int code,

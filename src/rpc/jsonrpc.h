@@ -30,11 +30,15 @@ void shr_rpc_body_parse(struct shr_rpc_body *out, struct shr_bytes text);
 void shr_rpc_body_free(struct shr_rpc_body *body);
 /* True when answering it runs a guest. */
 bool shr_rpc_body_needs_worker(const struct shr_rpc_body *body);
-/* Appends the reply; appends nothing when only notifications came. Before every guest call after
- * the first, `gone` (may be NULL) is asked whether the client has left: then the rest is not
- * run. Returns the number of error objects in the reply. */
+/* Appends the reply; appends nothing when only notifications came. `gone` (may be NULL) becomes
+ * true when the client has left: the guest call in hand then ends, and the rest is not run.
+ * Returns the number of error objects in the reply. */
 uint32_t shr_rpc_body_answer(struct shr_buf *reply, const struct shr_rpc_body *body,
-                             struct shr_rpc_env *env, bool (*gone)(void *ctx), void *gone_ctx);
+                             struct shr_rpc_env *env, const _Atomic bool *gone);
+/* Appends the reply when the body is one view call whose answer is at hand without running a
+ * guest; else appends nothing and returns false. For bodies that need a worker. */
+bool shr_rpc_body_answer_cached(struct shr_buf *reply, const struct shr_rpc_body *body,
+                                struct shr_rpc_env *env);
 /* The same error for every call of the body (its id each), without running any. */
 void shr_rpc_body_refuse(struct shr_buf *reply, const struct shr_rpc_body *body, int code,
                          const char *message);

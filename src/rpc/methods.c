@@ -52,21 +52,32 @@ static void add_hex(struct shr_buf *out, struct shr_bytes bytes) {
     shr_buf_add_u8(out, '"');
 }
 
+/* The parameters of metashrew_view; `name` and `input` hold what the call borrows. */
+static int view_call(const struct shr_rpc_env *env, struct shr_view_call *call,
+                     struct shr_buf *name, struct shr_buf *input, const struct shr_params *params,
+                     struct shrewd_error *err) {
+    int rc = shr_param_string(name, params, 0, err);
+    if (rc == 0) {
+        rc = shr_param_hex(input, params, 1, err);
+    }
+    if (rc == 0) {
+        rc = call_height(env, &call->height, params, 2, err);
+    }
+    if (rc == 0) {
+        call->view = shr_buf_cstr(name);
+        call->input = shr_buf_bytes(input);
+    }
+    return rc;
+}
+
 static int run_view(const struct shr_rpc_env *env, struct shr_buf *out,
-                    const struct shr_params *params, struct shrewd_error *err) {
+                    const struct shr_params *params, const _Atomic bool *cancel,
+                    struct shrewd_error *err) {
     struct shr_buf name = {0}, input = {0}, result = {0};
-    struct shr_view_call call = {.limits = env->limits};
-    int rc = shr_param_string(&name, params, 0, err);
+    struct shr_view_call call;
+    int rc = view_call(env, &call, &name, &input, params, err);
     if (rc == 0) {
-        rc = shr_param_hex(&input, params, 1, err);
-    }
-    if (rc == 0) {
-        rc = call_height(env, &call.height, params, 2, err);
-    }
-    if (rc == 0) {
-        call.view = shr_buf_cstr(&name);
-        call.input = shr_buf_bytes(&input);
-        rc = env->source.view(env->source.ctx, &result, &call, err);
+        rc = env->source.view(env->source.ctx, &result, &call, cancel, err);
     }
     if (rc == 0) {
         add_hex(out, shr_buf_bytes(&result));
@@ -78,9 +89,10 @@ static int run_view(const struct shr_rpc_env *env, struct shr_buf *out,
 }
 
 static int run_preview(const struct shr_rpc_env *env, struct shr_buf *out,
-                       const struct shr_params *params, struct shrewd_error *err) {
+                       const struct shr_params *params, const _Atomic bool *cancel,
+                       struct shrewd_error *err) {
     struct shr_buf block = {0}, name = {0}, input = {0}, result = {0};
-    struct shr_view_call call = {.limits = env->limits};
+    struct shr_view_call call;
     int rc = shr_param_hex(&block, params, 0, err);
     if (rc == 0) {
         rc = shr_param_string(&name, params, 1, err);
@@ -94,7 +106,8 @@ static int run_preview(const struct shr_rpc_env *env, struct shr_buf *out,
     if (rc == 0) {
         call.view = shr_buf_cstr(&name);
         call.input = shr_buf_bytes(&input);
-        rc = env->source.preview(env->source.ctx, &result, shr_buf_bytes(&block), &call, err);
+        rc = env->source.preview(env->source.ctx, &result, shr_buf_bytes(&block), &call, cancel,
+                                 err);
     }
     if (rc == 0) {
         add_hex(out, shr_buf_bytes(&result));
@@ -107,7 +120,8 @@ static int run_preview(const struct shr_rpc_env *env, struct shr_buf *out,
 }
 
 static int run_height(const struct shr_rpc_env *env, struct shr_buf *out,
-                      const struct shr_params *params, struct shrewd_error *err) {
+                      const struct shr_params *params, const _Atomic bool *cancel,
+                      struct shrewd_error *err) {
     struct shr_block_record tip;
     int rc = env->source.tip(env->source.ctx, &tip, err);
     if (rc == 0) {
@@ -117,7 +131,8 @@ static int run_height(const struct shr_rpc_env *env, struct shr_buf *out,
 }
 
 static int run_getblockhash(const struct shr_rpc_env *env, struct shr_buf *out,
-                            const struct shr_params *params, struct shrewd_error *err) {
+                            const struct shr_params *params, const _Atomic bool *cancel,
+                            struct shrewd_error *err) {
     struct shr_block_record block = {0};
     int rc = find_block(env, &block, params, 0, err);
     if (rc == 0) {
@@ -129,7 +144,8 @@ static int run_getblockhash(const struct shr_rpc_env *env, struct shr_buf *out,
 }
 
 static int run_stateroot(const struct shr_rpc_env *env, struct shr_buf *out,
-                         const struct shr_params *params, struct shrewd_error *err) {
+                         const struct shr_params *params, const _Atomic bool *cancel,
+                         struct shrewd_error *err) {
     struct shr_block_record block = {0};
     int rc = find_block(env, &block, params, 0, err);
     if (rc == 0 && !block.has_root) {
@@ -145,7 +161,8 @@ static int run_stateroot(const struct shr_rpc_env *env, struct shr_buf *out,
 /* A JSON string that holds an object, as the reference answers. Snapshots are not made by this
  * version: their fields are there and say so. */
 static int run_snapshot(const struct shr_rpc_env *env, struct shr_buf *out,
-                        const struct shr_params *params, struct shrewd_error *err) {
+                        const struct shr_params *params, const _Atomic bool *cancel,
+                        struct shrewd_error *err) {
     struct shr_block_record tip = {0};
     struct shr_server_sync sync = {0};
     int rc = env->source.tip(env->source.ctx, &tip, err);
@@ -189,17 +206,46 @@ const struct shr_method *shr_method_find(struct shr_bytes name) {
     return NULL;
 }
 
-int shr_method_run(struct shr_rpc_env *env, struct shr_buf *out, const struct shr_method *method,
-                   const struct shr_json *json, uint32_t params, struct shrewd_error *err) {
+static void count(struct shr_rpc_env *env, const struct shr_method *method, bool failed,
+                  uint64_t start_ns) {
     struct shr_method_stats *stats = &env->stats[method - shr_methods];
+    atomic_fetch_add(&stats->calls, 1);
+    atomic_fetch_add(&stats->errors, failed);
+    atomic_fetch_add(&stats->ns, shr_now_ns() - start_ns);
+}
+
+int shr_method_run(struct shr_rpc_env *env, struct shr_buf *out, const struct shr_method *method,
+                   const struct shr_json *json, uint32_t params, const _Atomic bool *cancel,
+                   struct shrewd_error *err) {
     uint64_t start_ns = shr_now_ns();
     struct shr_params bound;
     int rc = shr_params_bind(&bound, &method->params, json, params, err);
     if (rc == 0) {
-        rc = method->run(env, out, &bound, err);
+        rc = method->run(env, out, &bound, cancel, err);
     }
-    atomic_fetch_add(&stats->calls, 1);
-    atomic_fetch_add(&stats->errors, rc != 0);
-    atomic_fetch_add(&stats->ns, shr_now_ns() - start_ns);
+    count(env, method, rc != 0, start_ns);
     return rc;
+}
+
+bool shr_method_cached(struct shr_rpc_env *env, struct shr_buf *out,
+                       const struct shr_method *method, const struct shr_json *json,
+                       uint32_t params) {
+    if (method->run != run_view) {
+        return false;
+    }
+    uint64_t start_ns = shr_now_ns();
+    struct shr_buf name = {0}, input = {0}, result = {0};
+    struct shr_params bound;
+    struct shr_view_call call;
+    bool found = shr_params_bind(&bound, &method->params, json, params, NULL) == 0 &&
+                 view_call(env, &call, &name, &input, &bound, NULL) == 0 &&
+                 env->source.cached(env->source.ctx, &result, &call);
+    if (found) {
+        add_hex(out, shr_buf_bytes(&result));
+        count(env, method, false, start_ns);
+    }
+    shr_buf_free(&result);
+    shr_buf_free(&input);
+    shr_buf_free(&name);
+    return found;
 }

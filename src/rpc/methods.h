@@ -21,7 +21,6 @@ struct shr_rpc_env {
     struct shr_rpc_source source;
     void (*sync)(void *ctx, struct shr_server_sync *out); /* may be NULL */
     void *sync_ctx;
-    struct shr_view_limits limits;
     struct shr_method_stats stats[SHR_METHOD_COUNT];
 };
 
@@ -31,7 +30,7 @@ struct shr_method {
     bool needs_worker; /* runs a guest: not on an HTTP thread */
     /* Appends the result as JSON. What it appended before failing is dropped by the caller. */
     int (*run)(const struct shr_rpc_env *env, struct shr_buf *out, const struct shr_params *params,
-               struct shrewd_error *err);
+               const _Atomic bool *cancel, struct shrewd_error *err);
 };
 
 /* In a fixed order; the index of a method is also that of its stats. */
@@ -39,8 +38,15 @@ extern const struct shr_method shr_methods[SHR_METHOD_COUNT];
 
 /* NULL when there is none of that name. */
 const struct shr_method *shr_method_find(struct shr_bytes name);
-/* Binds the parameters, runs the method and counts it. 0 or a code of libshrewd. */
+/* Binds the parameters, runs the method and counts it. `cancel` (may be NULL) ends what runs a
+ * guest. 0 or a code of libshrewd. */
 int shr_method_run(struct shr_rpc_env *env, struct shr_buf *out, const struct shr_method *method,
-                   const struct shr_json *json, uint32_t params, struct shrewd_error *err);
+                   const struct shr_json *json, uint32_t params, const _Atomic bool *cancel,
+                   struct shrewd_error *err);
+/* Appends the result of a view and counts it when the result is at hand without running a guest;
+ * else appends nothing and returns false. */
+bool shr_method_cached(struct shr_rpc_env *env, struct shr_buf *out,
+                       const struct shr_method *method, const struct shr_json *json,
+                       uint32_t params);
 
 #endif

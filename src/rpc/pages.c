@@ -160,6 +160,46 @@ static void add_methods(struct shr_buf *out, struct shr_server *server) {
     }
 }
 
+/* What stands beside the number of a counter or gauge. */
+struct view_metric {
+    const char *name, *type, *help;
+    uint64_t value;
+};
+
+static void add_views(struct shr_buf *out, struct shr_server *server) {
+    struct shr_views_stats s = {0};
+    server->env.source.stats(server->env.source.ctx, &s);
+    head(out, "shrewd_view_answers_total", "counter", "Views answered, by how.");
+    shr_buf_printf(out,
+                   "shrewd_view_answers_total{by=\"fresh\"} %" PRIu64
+                   "\nshrewd_view_answers_total{by=\"warm\"} %" PRIu64
+                   "\nshrewd_view_answers_total{by=\"cache\"} %" PRIu64 "\n",
+                   s.fresh, s.warm, s.cached);
+    head(out, "shrewd_view_failures_total", "counter", "Views and previews that failed, by why.");
+    shr_buf_printf(out,
+                   "shrewd_view_failures_total{why=\"timeout\"} %" PRIu64
+                   "\nshrewd_view_failures_total{why=\"trap\"} %" PRIu64
+                   "\nshrewd_view_failures_total{why=\"limit\"} %" PRIu64
+                   "\nshrewd_view_failures_total{why=\"cancelled\"} %" PRIu64 "\n",
+                   s.timeouts, s.traps, s.limits, s.cancelled);
+    const struct view_metric metrics[] = {
+        {"shrewd_previews_total", "counter", "Previews answered.", s.previews},
+        {"shrewd_view_retried_total", "counter",
+         "Views run again, fresh, since a warm instance failed.", s.retried},
+        {"shrewd_view_instances_idle", "gauge", "Warm instances that wait.", s.idle_instances},
+        {"shrewd_view_instances_bytes", "gauge", "Their memory.", s.idle_bytes},
+        {"shrewd_view_instances_evicted_total", "counter", "Warm instances given up.", s.evicted},
+        {"shrewd_view_cache_entries", "gauge", "Answers kept.", s.result_entries},
+        {"shrewd_view_cache_bytes", "gauge", "Their memory.", s.result_bytes},
+        {"shrewd_view_verified_total", "counter", "Stateful answers verified.", s.verified},
+        {"shrewd_view_differed_total", "counter", "Of them, found to be wrong.", s.differed},
+        {"shrewd_view_verify_dropped_total", "counter", "Samples not verified.", s.verify_dropped},
+    };
+    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
+        metric(out, metrics[i].name, metrics[i].type, metrics[i].value, metrics[i].help);
+    }
+}
+
 static uint64_t connections(struct shr_server *server) {
     const union MHD_DaemonInfo *info =
         MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
@@ -181,6 +221,7 @@ void shr_page_metrics(struct shr_buf *out, struct shr_server *server) {
         add_sync(out, &now.sync);
     }
     add_methods(out, server);
+    add_views(out, server);
     metric(out, "shrewd_http_requests_total", "counter", atomic_load(&server->stats.requests),
            "HTTP requests answered.");
     metric(out, "shrewd_rpc_faults_total", "counter", atomic_load(&server->stats.faults),

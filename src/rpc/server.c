@@ -69,7 +69,6 @@ static struct shr_server *new_server(const struct shr_rpc_source *source,
     server->env.source = *source;
     server->env.sync = options->sync;
     server->env.sync_ctx = options->sync_ctx;
-    server->env.limits = options->limits;
     server->cors = shr_strdup(options->cors);
     server->body_max = options->body_max == 0 ? BODY_MAX_DEFAULT : options->body_max;
     server->n_workers = options->workers == 0 ? WORKERS_DEFAULT : options->workers;
@@ -87,6 +86,7 @@ static struct shr_server *new_server(const struct shr_rpc_source *source,
 
 /* With no thread of its own left. */
 static void free_server(struct shr_server *server) {
+    shr_hangups_free(server->hangups);
     shr_workers_free(server->workers);
     pthread_cond_destroy(&server->answered);
     pthread_mutex_destroy(&server->mutex);
@@ -122,6 +122,9 @@ int shr_server_start_on(struct shr_server **out, const struct shr_rpc_source *so
     rc = shr_http_listen(&fd, &server->port, host, err);
     if (rc == 0) {
         rc = shr_workers_start(&server->workers, server->n_workers, server->queue_max, err);
+    }
+    if (rc == 0) {
+        rc = shr_http_hangups_start(server, err);
     }
     if (rc == 0) {
         rc = start_daemon(server, fd, host, err);
@@ -163,11 +166,17 @@ bool shr_server_stop(struct shr_server *server, uint32_t ms) {
     if (fd >= 0) {
         close(fd);
     }
-    /* A tenth is kept for sending what the drain leaves unanswered. */
-    if (!shr_workers_drain(server->workers, ms - ms / 10)) {
+    /* What still runs after most of the time is ended; a tenth is kept for sending answers. */
+    bool drained = shr_workers_drain(server->workers, ms / 10 * 6);
+    if (!drained) {
+        shr_hangups_end_all(server->hangups);
+        drained = shr_workers_drain(server->workers, ms / 10 * 3);
+    }
+    if (!drained) {
         wait_answered(server, until_ms);
         return false;
     }
+    shr_hangups_stop(server->hangups);
     wait_answered(server, until_ms);
     MHD_stop_daemon(server->daemon);
     free_server(server);

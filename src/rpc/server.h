@@ -29,7 +29,6 @@ struct shr_server_options {
     size_t body_max;    /* bytes; 0: 32 MiB */
     uint32_t workers;   /* threads for views; 0: 16 */
     uint32_t queue_max; /* calls waiting for one; 0: 4096 */
-    struct shr_view_limits limits;
     /* May be NULL: nothing is indexing. Called by any thread of the server, several at once. */
     void (*sync)(void *ctx, struct shr_server_sync *out);
     void *sync_ctx;

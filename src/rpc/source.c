@@ -13,13 +13,22 @@ static int source_block(void *ctx, struct shr_block_record *out, uint32_t height
 }
 
 static int source_view(void *ctx, struct shr_buf *out, const struct shr_view_call *call,
-                       struct shrewd_error *err) {
-    return shr_view_run(shr_lib_state(ctx), shr_lib_module(ctx), out, call, err);
+                       const _Atomic bool *cancel, struct shrewd_error *err) {
+    return shr_views_call(shr_lib_views(ctx), out, call, cancel, err);
 }
 
 static int source_preview(void *ctx, struct shr_buf *out, struct shr_bytes block,
-                          const struct shr_view_call *call, struct shrewd_error *err) {
-    return shr_view_preview(shr_lib_state(ctx), shr_lib_module(ctx), out, block, call, err);
+                          const struct shr_view_call *call, const _Atomic bool *cancel,
+                          struct shrewd_error *err) {
+    return shr_views_preview(shr_lib_views(ctx), out, block, call, cancel, err);
+}
+
+static bool source_cached(void *ctx, struct shr_buf *out, const struct shr_view_call *call) {
+    return shr_views_cached(shr_lib_views(ctx), out, call);
+}
+
+static void source_stats(void *ctx, struct shr_views_stats *out) {
+    shr_views_stats(shr_lib_views(ctx), out);
 }
 
 struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
@@ -27,7 +36,9 @@ struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
                                    .tip = source_tip,
                                    .block = source_block,
                                    .view = source_view,
-                                   .preview = source_preview};
+                                   .preview = source_preview,
+                                   .cached = source_cached,
+                                   .stats = source_stats};
 }
 
 int shr_server_start(struct shr_server **out, struct shrewd *shrewd,

@@ -5,19 +5,24 @@
 #define SHR_RPC_SOURCE_H
 
 #include "state/state.h"
-#include "view/view.h"
+#include "view/views.h"
 
 /* Every function may be called by several threads at once; codes and messages are those of
- * state.h and view.h. `view` and `preview` run on threads with SHR_GUEST_THREAD_STACK. */
+ * state.h and views.h. `view` and `preview` run on threads with SHR_GUEST_THREAD_STACK. */
 struct shr_rpc_source {
     void *ctx;
     int (*tip)(void *ctx, struct shr_block_record *out, struct shrewd_error *err);
     int (*block)(void *ctx, struct shr_block_record *out, uint32_t height,
                  struct shrewd_error *err);
+    /* `cancel` (may be NULL) becomes true when nobody wants the answer any more. */
     int (*view)(void *ctx, struct shr_buf *out, const struct shr_view_call *call,
-                struct shrewd_error *err);
+                const _Atomic bool *cancel, struct shrewd_error *err);
     int (*preview)(void *ctx, struct shr_buf *out, struct shr_bytes block,
-                   const struct shr_view_call *call, struct shrewd_error *err);
+                   const struct shr_view_call *call, const _Atomic bool *cancel,
+                   struct shrewd_error *err);
+    /* The view's answer when it is at hand without running a guest. On any thread. */
+    bool (*cached)(void *ctx, struct shr_buf *out, const struct shr_view_call *call);
+    void (*stats)(void *ctx, struct shr_views_stats *out);
 };
 
 struct shrewd;

@@ -106,6 +106,23 @@ bool shr_workers_push(struct shr_workers *workers, struct shr_job *job) {
     return taken;
 }
 
+bool shr_workers_take(struct shr_workers *workers, struct shr_job *job) {
+    pthread_mutex_lock(&workers->mutex);
+    struct shr_job **link = &workers->first;
+    while (*link != NULL && *link != job) {
+        link = &(*link)->next;
+    }
+    bool found = *link != NULL;
+    if (found) {
+        *link = job->next;
+        workers->last = job->next == NULL ? link : workers->last;
+        workers->waiting--;
+        pthread_cond_broadcast(&workers->change);
+    }
+    pthread_mutex_unlock(&workers->mutex);
+    return found;
+}
+
 void shr_workers_count(struct shr_workers *workers, uint32_t *busy, uint32_t *waiting) {
     pthread_mutex_lock(&workers->mutex);
     *busy = workers->busy;

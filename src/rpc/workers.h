@@ -25,6 +25,8 @@ int shr_workers_start(struct shr_workers **out, uint32_t threads, uint32_t queue
                       struct shrewd_error *err);
 /* False when the queue is full or drained: the job is then untouched. */
 bool shr_workers_push(struct shr_workers *workers, struct shr_job *job);
+/* Takes a job out of the queue again; false when it is not there (any more). */
+bool shr_workers_take(struct shr_workers *workers, struct shr_job *job);
 void shr_workers_count(struct shr_workers *workers, uint32_t *busy, uint32_t *waiting);
 /* Takes no more jobs; waits at most `ms` for those in hand, then abandons the ones that wait.
  * False when a job is still running. */

@@ -3,7 +3,8 @@
  * Blocks 100 to 270; block h has the hash bytes h, h+1, ... and, when even, a root of 0xaa bytes.
  * Views: "echo" returns its input, "height" the height it runs at as decimal text, "empty"
  * nothing, "trap" traps with a message that is not UTF-8, "big" as many bytes as its input says
- * (decimal), "wait" until fake.gate opens, "sleep" 100 ms.
+ * (decimal), "wait" until fake.gate opens, "spin" until it is cancelled (or the gate opens),
+ * "sleep" 100 ms. "kept" is answered by the result cache: its input.
  */
 #ifndef TEST_FAKE_SOURCE_H
 #define TEST_FAKE_SOURCE_H
@@ -25,6 +26,7 @@ struct fake {
     _Atomic bool gate;
     _Atomic int runs; /* guest calls begun */
     _Atomic int running;
+    _Atomic int cancelled; /* "spin"s ended */
 };
 
 static inline int fake_block(void *ctx, struct shr_block_record *out, uint32_t height,
@@ -53,7 +55,7 @@ static inline int fake_tip(void *ctx, struct shr_block_record *out, struct shrew
 
 static inline int fake_guest(struct fake *fake, struct shr_buf *out,
                              const struct shr_view_call *call, uint32_t height,
-                             struct shrewd_error *err) {
+                             const _Atomic bool *cancel, struct shrewd_error *err) {
     shr_buf_clear(out);
     if (strcmp(call->view, "echo") == 0) {
         shr_buf_add(out, call->input);
@@ -73,6 +75,12 @@ static inline int fake_guest(struct fake *fake, struct shr_buf *out,
         while (!atomic_load(&fake->gate)) {
             usleep(1000);
         }
+    } else if (strcmp(call->view, "spin") == 0) {
+        while ((cancel == NULL || !atomic_load(cancel)) && !atomic_load(&fake->gate)) {
+            usleep(1000);
+        }
+        atomic_fetch_add(&fake->cancelled, 1);
+        return shr_fail(err, SHREWD_STOPPED, "cancelled");
     } else if (strcmp(call->view, "sleep") == 0) {
         usleep(100000);
     } else if (strcmp(call->view, "empty") != 0) {
@@ -82,7 +90,7 @@ static inline int fake_guest(struct fake *fake, struct shr_buf *out,
 }
 
 static inline int fake_view(void *ctx, struct shr_buf *out, const struct shr_view_call *call,
-                            struct shrewd_error *err) {
+                            const _Atomic bool *cancel, struct shrewd_error *err) {
     struct fake *fake = ctx;
     struct shr_block_record block = {0};
     int rc = fake_block(ctx, &block, call->height == SHR_LATEST ? FAKE_TIP : call->height, err);
@@ -91,14 +99,15 @@ static inline int fake_view(void *ctx, struct shr_buf *out, const struct shr_vie
     }
     atomic_fetch_add(&fake->runs, 1);
     atomic_fetch_add(&fake->running, 1);
-    rc = fake_guest(fake, out, call, block.height, err);
+    rc = fake_guest(fake, out, call, block.height, cancel, err);
     atomic_fetch_sub(&fake->running, 1);
     return rc;
 }
 
 /* The same view one height on, its answer preceded by the block. */
 static inline int fake_preview(void *ctx, struct shr_buf *out, struct shr_bytes block,
-                               const struct shr_view_call *call, struct shrewd_error *err) {
+                               const struct shr_view_call *call, const _Atomic bool *cancel,
+                               struct shrewd_error *err) {
     struct shr_block_record at = {0};
     int rc = fake_block(ctx, &at, call->height == SHR_LATEST ? FAKE_TIP : call->height, err);
     if (rc == 0 && block.len < 80) {
@@ -106,7 +115,7 @@ static inline int fake_preview(void *ctx, struct shr_buf *out, struct shr_bytes 
     }
     struct shr_buf result = {0};
     if (rc == 0) {
-        rc = fake_guest(ctx, &result, call, at.height + 1, err);
+        rc = fake_guest(ctx, &result, call, at.height + 1, cancel, err);
     }
     if (rc == 0) {
         shr_buf_clear(out);
@@ -117,12 +126,26 @@ static inline int fake_preview(void *ctx, struct shr_buf *out, struct shr_bytes 
     return rc;
 }
 
+static inline bool fake_cached(void *ctx, struct shr_buf *out, const struct shr_view_call *call) {
+    bool kept = strcmp(call->view, "kept") == 0;
+    if (kept) {
+        shr_buf_set(out, call->input);
+    }
+    return kept;
+}
+
+static inline void fake_stats(void *ctx, struct shr_views_stats *out) {
+    *out = (struct shr_views_stats){.warm = 11, .fresh = 22, .cached = 33, .timeouts = 44};
+}
+
 static inline struct shr_rpc_source fake_source(struct fake *fake) {
     return (struct shr_rpc_source){.ctx = fake,
                                    .tip = fake_tip,
                                    .block = fake_block,
                                    .view = fake_view,
-                                   .preview = fake_preview};
+                                   .preview = fake_preview,
+                                   .cached = fake_cached,
+                                   .stats = fake_stats};
 }
 
 #endif

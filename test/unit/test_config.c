@@ -11,6 +11,7 @@ static const char *base_line(enum shr_command_id id) {
         [SHR_COMMAND_ROLLBACK] = "rollback --db-path d --height 1",
         [SHR_COMMAND_DUMP] = "dump --db-path d",
         [SHR_COMMAND_INSPECT] = "inspect m",
+        [SHR_COMMAND_BENCH] = "bench m --view v",
         [SHR_COMMAND_DEMO] = "demo",
         [SHR_COMMAND_COMPLETION] = "completion bash",
     };
@@ -35,6 +36,8 @@ static struct sample sample_of(const struct shr_option *option) {
         return (struct sample){"0x1F", NULL, 31};
     case SHR_OPTION_LEVEL:
         return (struct sample){"warn", NULL, SHR_LOG_WARN};
+    case SHR_OPTION_CHOICE:
+        return (struct sample){"fresh", NULL, 1};
     case SHR_OPTION_URL:
         return (struct sample){"node:8332", "http://node:8332", 0};
     case SHR_OPTION_SOCKET:
@@ -323,7 +326,9 @@ static void test_bad_values(void **state) {
     assert_refused(RUN "--start-block 18446744073709551617", "is not a number");
     assert_refused(RUN "--start-block 1e3", "--start-block: '1e3' is not a number");
     assert_refused(RUN "--max-reorg-depth 0", "(1 to 1000000)");
-    assert_refused(RUN "--view-memory-mb 4097", "(1 to 4096)");
+    assert_refused(RUN "--view-instance-mb 4097", "(1 to 4096)");
+    assert_refused(RUN "--views warm", "--views: 'warm' is not one of stateful|fresh");
+    assert_refused(RUN "--views fresh|", "is not one of");
     assert_refused(RUN "--log-level loud", "'loud' is not debug, info, warn, error or off");
     assert_refused(RUN "--label a/b", "--label: expected a part of a folder's name");
     assert_refused(RUN "--zmq 127.0.0.1:28332", "tcp://127.0.0.1:28332");

@@ -21,7 +21,7 @@ static void answer(struct shr_buf *reply, struct shr_bytes body) {
     env.sync = fake_sync;
     struct shr_rpc_body parsed;
     shr_rpc_body_parse(&parsed, body);
-    shr_rpc_body_answer(reply, &parsed, &env, NULL, NULL);
+    shr_rpc_body_answer(reply, &parsed, &env, NULL);
     shr_rpc_body_free(&parsed);
 }
 
@@ -308,11 +308,6 @@ static void test_nothing_indexed(void **state) {
     fake.empty = false;
 }
 
-static bool always_gone(void *ctx) {
-    ++*(int *)ctx;
-    return true;
-}
-
 /* Once the client has left, a batch runs no further guest, and still has every answer. */
 static void test_gone(void **state) {
     static const char body[] =
@@ -326,12 +321,17 @@ static void test_gone(void **state) {
     shr_rpc_body_parse(&parsed, shr_bytes_str(body));
     assert_true(shr_rpc_body_needs_worker(&parsed));
     struct shr_buf reply = {0};
-    int asked = 0, before = atomic_load(&fake.runs);
-    assert_int_equal(shr_rpc_body_answer(&reply, &parsed, env, always_gone, &asked), 1);
-    assert_int_equal(asked, 1);
-    assert_int_equal(atomic_load(&fake.runs) - before, 1);
+    _Atomic bool gone = false;
+    int before = atomic_load(&fake.runs);
+    assert_int_equal(shr_rpc_body_answer(&reply, &parsed, env, &gone), 0);
+    assert_int_equal(atomic_load(&fake.runs) - before, 2);
+    shr_buf_clear(&reply);
+    atomic_store(&gone, true);
+    assert_int_equal(shr_rpc_body_answer(&reply, &parsed, env, &gone), 2);
+    assert_int_equal(atomic_load(&fake.runs) - before, 2);
     assert_string_equal(shr_buf_cstr(&reply),
-                        "[{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"0x\"},"
+                        "[{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32001,\"message\":"
+                        "\"not run: the client hung up\"}},"
                         "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32001,\"message\":"
                         "\"not run: the client hung up\"}},"
                         "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":\"270\"}]");
@@ -343,13 +343,45 @@ static void test_gone(void **state) {
     free(env);
 }
 
+/* Answers at hand: of one view call only, and just as a worker would answer it. */
+static void test_cached(void **state) {
+    static const struct {
+        const char *body, *reply; /* NULL: it takes a worker */
+    } examples[] = {
+        {CALL("metashrew_view", "[\"kept\",\"0xAB\",\"latest\"]"), RESULT("\"0xab\"")},
+        {CALL("metashrew_view", "{\"view\":\"kept\",\"input\":\"\",\"height\":200}"),
+         RESULT("\"0x\"")},
+        {CALL("metashrew_view", "[\"echo\",\"ab\"]"), NULL},
+        {CALL("metashrew_view", "[\"kept\",\"no hex\"]"), NULL},
+        {CALL("metashrew_view", "[]"), NULL},
+        {CALL("metashrew_preview", "[\"ab\",\"kept\",\"ab\"]"), NULL},
+        {"[" CALL("metashrew_view", "[\"kept\",\"ab\"]") "]", NULL},
+    };
+    struct shr_rpc_env *env = calloc(1, sizeof *env);
+    assert_non_null(env);
+    env->source = fake_source(&fake);
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        struct shr_rpc_body parsed;
+        struct shr_buf reply = {0};
+        shr_rpc_body_parse(&parsed, shr_bytes_str(examples[i].body));
+        assert_true(shr_rpc_body_needs_worker(&parsed));
+        bool found = shr_rpc_body_answer_cached(&reply, &parsed, env);
+        assert_int_equal(found, examples[i].reply != NULL);
+        assert_string_equal(shr_buf_cstr(&reply), found ? examples[i].reply : "");
+        shr_buf_free(&reply);
+        shr_rpc_body_free(&parsed);
+    }
+    assert_int_equal(atomic_load(&env->stats[0].calls), 2);
+    free(env);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_methods),         cmocka_unit_test(test_view),
         cmocka_unit_test(test_preview),         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_faults),          cmocka_unit_test(test_batches),
         cmocka_unit_test(test_bounds),          cmocka_unit_test(test_gone),
-        cmocka_unit_test(test_nothing_indexed),
+        cmocka_unit_test(test_nothing_indexed), cmocka_unit_test(test_cached),
     };
     return cmocka_run_group_tests_name("jsonrpc", tests, NULL, NULL);
 }

@@ -102,7 +102,7 @@ static json_t *call(const char *method, const char *params) {
                    params);
     struct shr_rpc_body parsed;
     shr_rpc_body_parse(&parsed, shr_buf_bytes(&body));
-    shr_rpc_body_answer(&reply, &parsed, &env, NULL, NULL);
+    shr_rpc_body_answer(&reply, &parsed, &env, NULL);
     json_t *answer = json_loadb((const char *)reply.data, reply.len, 0, NULL);
     assert_non_null(answer);
     shr_rpc_body_free(&parsed);

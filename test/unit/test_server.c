@@ -278,6 +278,8 @@ static void test_metrics(void **state) {
         "\nshrewd_blocks_total 171\n",
         "\nshrewd_rpc_calls_total{method=\"metashrew_height\"} ",
         "\nshrewd_rpc_seconds_total{method=\"metashrew_view\"} ",
+        "\nshrewd_view_answers_total{by=\"cache\"} 33\n",
+        "\nshrewd_view_failures_total{why=\"timeout\"} 44\n",
         "\nshrewd_view_workers 2\n",
         "\nshrewd_view_queue 0\n",
         "\nprocess_resident_memory_bytes ",

@@ -23,6 +23,7 @@ static struct fake fake;
 static struct shr_server *start(uint32_t workers, uint32_t queue_max) {
     atomic_store(&fake.gate, false);
     atomic_store(&fake.runs, 0);
+    atomic_store(&fake.cancelled, 0);
     struct shr_rpc_source source = fake_source(&fake);
     struct shr_server *server = NULL;
     struct shrewd_error err = {0};
@@ -176,15 +177,17 @@ static void test_client_leaves(void **state) {
     int first = client_connect(port);
     client_post(first, shr_bytes_str(VIEW("wait")));
     wait_running(1);
+    int fds[20];
     for (int i = 0; i < 20; i++) {
-        int fd = client_connect(port);
-        client_post(fd, shr_bytes_str(VIEW("wait")));
-        wait_metric(port, "\nshrewd_view_queue ", (uint64_t)i + 1);
-        close(fd);
+        fds[i] = client_connect(port);
+        client_post(fds[i], shr_bytes_str(VIEW("wait")));
     }
     int stays = client_connect(port);
     client_post(stays, shr_bytes_str(VIEW("wait")));
     wait_metric(port, "\nshrewd_view_queue ", 21);
+    for (int i = 0; i < 20; i++) {
+        close(fds[i]);
+    }
     atomic_store(&fake.gate, true);
     expect(first, EMPTY_REPLY);
     expect(stays, EMPTY_REPLY);
@@ -193,6 +196,48 @@ static void test_client_leaves(void **state) {
     close(first);
     close(stays);
     assert_true(shr_server_stop(server, 2000));
+}
+
+/* A client that hangs up ends its call, though it runs, and leaves the queue, though nobody works
+ * on it. */
+static void test_leaving_cancels(void **state) {
+    struct shr_server *server = start(1, 2);
+    uint16_t port = shr_server_port(server);
+    int runs = client_connect(port);
+    client_post(runs, shr_bytes_str(VIEW("spin")));
+    wait_running(1);
+    int waits[2] = {client_connect(port), client_connect(port)};
+    client_post(waits[0], shr_bytes_str(VIEW("spin")));
+    client_post(waits[1], shr_bytes_str("[" VIEW("spin") "," VIEW("spin") "]"));
+    wait_metric(port, "\nshrewd_view_queue ", 2);
+    close(waits[0]);
+    close(waits[1]);
+    wait_metric(port, "\nshrewd_view_queue ", 0);
+    assert_int_equal(metric(port, "\nshrewd_rpc_abandoned_total "), 2);
+    assert_int_equal(atomic_load(&fake.running), 1);
+    close(runs);
+    wait_running(0);
+    assert_int_equal(atomic_load(&fake.runs), 1);
+    assert_int_equal(atomic_load(&fake.cancelled), 1);
+    /* The same while the thread that watches has been idle for long. */
+    usleep(2500000);
+    runs = client_connect(port);
+    client_post(runs, shr_bytes_str(VIEW("spin")));
+    wait_running(1);
+    close(runs);
+    wait_running(0);
+    assert_true(shr_server_stop(server, 2000));
+}
+
+/* Stopping ends a call that would run on, with an answer. */
+static void test_stop_ends(void **state) {
+    struct shr_server *server = start(1, 2);
+    int fd = client_connect(shr_server_port(server));
+    client_post(fd, shr_bytes_str(VIEW("spin")));
+    wait_running(1);
+    assert_true(shr_server_stop(server, 1000));
+    expect_part(fd, "\"code\":-32001,");
+    close(fd);
 }
 
 /* A client that hangs up in the middle of its body, or of its reply. */
@@ -290,6 +335,7 @@ int main(void) {
         cmocka_unit_test(test_queue_full), cmocka_unit_test(test_client_leaves),
         cmocka_unit_test(test_broken_off), cmocka_unit_test(test_stop_answers),
         cmocka_unit_test(test_stop_stuck), cmocka_unit_test(test_stop_idle),
+        cmocka_unit_test(test_stop_ends),  cmocka_unit_test(test_leaving_cancels),
     };
     return cmocka_run_group_tests_name("server under load", tests, NULL, NULL);
 }
