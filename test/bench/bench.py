@@ -1,48 +1,120 @@
 #!/usr/bin/env python3
 """Runs every benchmark, prints a table, writes bench.json: name -> {"value", "unit"}.
 
-Usage: bench.py BUILD_DIR   (as `make bench` does). Needs a bitcoind, as the tests do.
+Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, http).
+Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "functional"))
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+os.environ.setdefault("SHREWD_BIN", str(BUILD / "shrewd"))
+os.environ.setdefault("SHREWD_GUESTS", str(BUILD / "guest"))
+from harness.daemon import Daemon  # noqa: E402
 from harness.node import AUTH, Node  # noqa: E402
 
 SMALL_BLOCKS = 1000
+WRK_SECONDS = 5
+GUEST = BUILD / "guest"
 
 
-def run(results, *command):
+def add(results, name, value, unit):
+    results[name] = {"value": value, "unit": unit}
+
+
+def run(results, program, *arguments):
     """Adds the "name value unit" lines that a program prints."""
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, text=True, check=True)
+    command = [str(BUILD / "test" / "bench" / program), *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
         name, value, unit = line.split()
-        results[name] = {"value": float(value), "unit": unit}
+        add(results, name, float(value), unit)
+
+
+def part_view(results, scratch):
+    """In process: the published view on a bare host and on shrewd, in the same minute."""
+    run(results, "bench_bare", GUEST / "benchmark.wasm", GUEST / "benchmark_nocache.wasm")
+    run(results, "bench_view", GUEST / "benchmark.wasm", scratch / "view", "view.")
+    run(results, "bench_view", GUEST / "benchmark_nocache.wasm", scratch / "nocache",
+        "view.nocache_")
+    for build in ("", "nocache_"):
+        for mode in ("fresh", "stateful"):
+            ours = results[f"view.{build}{mode}_us"]["value"]
+            bare = results[f"view.bare_{build}{mode}_us"]["value"]
+            add(results, f"view.{build}{mode}_to_bare_ratio", ours / bare, "x")
+
+
+def part_mixed(results, scratch):
+    run(results, "bench_mixed", GUEST / "benchmark.wasm", scratch / "mixed")
+
+
+def part_sync(results, scratch):
+    node = Node().start()
+    try:
+        node.mine(SMALL_BLOCKS)
+        run(results, "bench_sync", node.url, AUTH, GUEST / "minimal.wasm", scratch / "sync",
+            SMALL_BLOCKS)
+    finally:
+        node.close()
+
+
+def microseconds(text):
+    """wrk's times: 12.34us, 1.2ms, 3s."""
+    number, unit = re.fullmatch(r"([0-9.]+)(us|ms|s|m)", text).groups()
+    return float(number) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
+
+
+def wrk(url, body, connections):
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(f"wrk.method = 'POST'\nwrk.body = [==[{body}]==]\n")
+        script.flush()
+        out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{WRK_SECONDS}s", "--latency",
+                              "-s", script.name, url], stdout=subprocess.PIPE, text=True,
+                             check=True).stdout
+    assert "Non-2xx" not in out and "Socket errors" not in out, out
+    per_s = float(re.search(r"Requests/sec: *([0-9.]+)", out).group(1))
+    p50, p99 = (microseconds(re.search(rf"{p}% *([0-9.]+\w+)", out).group(1)) for p in (50, 99))
+    return per_s, p50, p99
+
+
+def part_http(results, scratch):
+    """A view that reads one key, over HTTP, while the load generator shares the two cores."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "metashrew_view",
+                       "params": ["blocktracker", "0x", "latest"]})
+    node = Node().start()
+    daemon = Daemon(GUEST / "minimal.wasm", scratch / "http", node).start()
+    try:
+        daemon.wait_height(0)
+        for connections in (1, 16):
+            per_s, p50, p99 = wrk(daemon.url, body, connections)
+            name = f"http.onekey_{connections}_"
+            add(results, name + "per_s", per_s, "calls/s")
+            add(results, name + "p50_us", p50, "us")
+            add(results, name + "p99_us", p99, "us")
+        add(results, "http.onekey_per_s", results["http.onekey_16_per_s"]["value"], "calls/s")
+    finally:
+        daemon.close()
+        node.close()
 
 
 def main():
-    build = pathlib.Path(sys.argv[1]).resolve()
+    parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync, "http": part_http}
     results = {}
     with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
-        scratch = pathlib.Path(scratch)
-        guest = build / "guest"
-        run(results, build / "test/bench/bench_view", guest / "benchmark.wasm", scratch / "view")
-        node = Node().start()
-        try:
-            node.mine(SMALL_BLOCKS)
-            run(results, build / "test/bench/bench_sync", node.url, AUTH,
-                guest / "minimal.wasm", scratch / "sync", SMALL_BLOCKS)
-        finally:
-            node.close()
+        for name in sys.argv[2:] or parts:
+            parts[name](results, pathlib.Path(scratch))
     width = max(len(name) for name in results)
     for name, result in results.items():
-        print(f"{name:<{width}}  {result['value']:>12,.1f} {result['unit']}")
-    (build / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"written to {build / 'bench.json'}")
+        print(f"{name:<{width}}  {result['value']:>12,.2f} {result['unit']}")
+    (BUILD / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(f"written to {BUILD / 'bench.json'}")
 
 
 if __name__ == "__main__":
