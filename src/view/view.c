@@ -38,6 +38,11 @@ int shr_view_open(struct shr_reader **out, struct shr_version *at, struct shr_st
     if (code != 0) {
         return code;
     }
+    if (shr_reader_head(reader, &at->height, &at->hash) &&
+        (height == SHR_LATEST || height == at->height)) { /* nearly always, and read already */
+        *out = reader;
+        return 0;
+    }
     code = height == SHR_LATEST ? shr_reader_tip(reader, &record, err)
                                 : shr_reader_block(reader, &record, height, err);
     if (code != 0) {
