@@ -375,10 +375,6 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     state->identity = meta.identity;
     state->fork = meta.fork;
     state->base = base;
-    if (code == 0 && meta.has_tip && meta.tip.height < shr_state_floor(state)) {
-        code = shr_corrupt(state->store, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
-                           "the tip is below the first block", err);
-    }
     return code;
 }
 

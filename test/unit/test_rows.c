@@ -83,6 +83,9 @@ struct damage {
 #define HISTORY_A(height) BYTES("\0\0\0\1a\0\0\0" height)
 #define HEIGHT(height) BYTES("\0\0\0" height)
 
+/* Sound in itself, but at height 0, which is below the first block. */
+static const uint8_t tip_below[4 + 98] = {[4] = 1};
+
 static const struct damage damages[] = {
     {OPEN, SHR_TABLE_META, BYTES("format"), GONE,
      "'default', key 0x666f726d6174: the format row is"},
@@ -110,6 +113,7 @@ static const struct damage damages[] = {
     {BLOCK, SHR_TABLE_BLOCKS, HEIGHT("\3"), GONE,
      "'blocks', key 0x00000003: the record of a block"},
     {BLOCK, SHR_TABLE_BLOCKS, HEIGHT("\3"), BYTES("short"), "wrong length"},
+    {BLOCK, SHR_TABLE_META, BYTES("tip"), {tip_below, sizeof tip_below}, "below the first block"},
     {APPLY, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"), "'latest', key 0x61"},
     {APPLY, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc\0\0\0\5"), "newer than the tip"},
     {APPLY, SHR_TABLE_META, BYTES("tip"), BYTES("abc"), "'default', key 0x746970"},
