@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -213,23 +214,28 @@ static void read_only_beside_a_writer(void **state) {
 
 #define ROUND_KEYS 30
 
-/* Role "write": writes round after round, every key of a round with the round's number. */
-static int role_write(const char *dir) {
+/* Writes round after round, every key of a round with the round's number, until that fails. */
+static int write_rounds(const char *dir) {
     struct shr_store *store = NULL;
-    if (open_as(&store, dir, true, false, NULL) != 0) {
-        return 1;
-    }
-    for (uint32_t round = 1;; round++) {
+    int code = open_as(&store, dir, true, false, NULL);
+    for (uint32_t round = 1; code == 0; round++) {
         struct shr_batch batch = {0};
         for (uint8_t i = 0; i < ROUND_KEYS; i++) {
             shr_batch_put(&batch, (enum shr_table)(i % SHR_TABLE_COUNT), shr_bytes(&i, 1),
                           shr_bytes(&round, sizeof round));
         }
-        if (shr_store_write(store, &batch, false, NULL) != 0) {
-            return 1;
-        }
+        code = shr_store_write(store, &batch, false, NULL);
         shr_batch_free(&batch);
     }
+    shr_store_close(store);
+    return -code;
+}
+
+/* Role "fill": the same where no file may grow beyond 300 kB, which fails as a full disk does. */
+static int role_fill(const char *dir) {
+    struct rlimit limit = {300000, 300000};
+    signal(SIGXFSZ, SIG_IGN);
+    return setrlimit(RLIMIT_FSIZE, &limit) == 0 ? write_rounds(dir) : 1;
 }
 
 static uint32_t last_round(const char *dir) {
@@ -271,6 +277,14 @@ static void killed_while_writing(void **state) {
         before = round;
     }
     assert_true(grew > 0);
+    remove_dir(dir);
+}
+
+static void full_disk_is_an_error_and_no_more(void **state) {
+    char *dir = make_dir();
+    assert_int_equal(exit_of(start("fill", dir)), -SHREWD_IO);
+    assert_true(last_round(dir) > 100);
+    assert_int_equal(exit_of(start("open", dir)), 0);
     remove_dir(dir);
 }
 
@@ -363,7 +377,9 @@ static void very_large_batch(void **state) {
 int main(int argc, char **argv) {
     self = "/proc/self/exe";
     if (argc == 3) {
-        return strcmp(argv[1], "open") == 0 ? role_open(argv[2]) : role_write(argv[2]);
+        return strcmp(argv[1], "open") == 0   ? role_open(argv[2])
+               : strcmp(argv[1], "fill") == 0 ? role_fill(argv[2])
+                                              : write_rounds(argv[2]);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absent_is_said),
@@ -374,6 +390,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(one_writer_at_a_time),
         cmocka_unit_test(read_only_beside_a_writer),
         cmocka_unit_test(killed_while_writing),
+        cmocka_unit_test(full_disk_is_an_error_and_no_more),
         cmocka_unit_test(damage_is_noticed),
         cmocka_unit_test(very_large_batch),
     };
