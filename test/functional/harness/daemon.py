@@ -12,6 +12,7 @@ from harness import paths
 from harness.node import AUTH
 from harness.process import wait_for
 from harness.rpc import Rpc
+from harness.schema import check_reply
 
 LISTENING = re.compile(r"listening on http://[^:]+:(\d+)")
 
@@ -143,7 +144,7 @@ class Daemon:
     @property
     def rpc(self):
         if self._rpc is None:
-            self._rpc = Rpc(self.port)
+            self._rpc = Rpc(self.port, check=check_reply)
         return self._rpc
 
     def _close_rpc(self):
