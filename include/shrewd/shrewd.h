@@ -39,13 +39,13 @@ enum shrewd_open_flags {
 
 struct shrewd_options {
     unsigned flags;
-    const char *db_path;     /* a folder; unused with SHREWD_IN_MEMORY */
-    const char *module_path; /* .wasm or .wat; NULL: no guest can run, reading works */
-    const char *cache_path;  /* where machine code is kept; NULL: nowhere */
-    const char *fork_path;   /* another database to read through to; NULL: none */
+    const char *db_path;      /* a folder; unused with SHREWD_IN_MEMORY */
+    const char *module_path;  /* .wasm or .wat; NULL: no guest can run, reading works */
+    const char *cache_path;   /* where machine code is kept; NULL: nowhere */
+    const char *fork_path;    /* another database to read through to; NULL: none */
     const uint8_t *genesis32; /* the chain's genesis hash; NULL: what the database says */
-    uint32_t start_height;   /* the first block, for a new database */
-    size_t cache_bytes;      /* RocksDB block cache; 0: 256 MiB */
+    uint32_t start_height;    /* the first block, for a new database */
+    size_t cache_bytes;       /* RocksDB block cache; 0: 256 MiB */
 };
 
 struct shrewd_block {
@@ -74,8 +74,8 @@ struct shrewd_info {
     uint8_t genesis[32];     /* the chain's genesis hash */
     uint8_t module_hash[32]; /* SHA-256 of the module's bytes */
     uint32_t start_height;   /* the first block it was made for */
-    uint32_t first_height;   /* the oldest height that can be read; start_height when never pruned */
-    uint64_t disk_bytes;     /* the folder's files, about; 0 in memory */
+    uint32_t first_height; /* the oldest height that can be read; start_height when never pruned */
+    uint64_t disk_bytes;   /* the folder's files, about; 0 in memory */
 };
 
 int shrewd_info(struct shrewd *shrewd, struct shrewd_info *out, struct shrewd_error *err);
@@ -84,13 +84,13 @@ int shrewd_info(struct shrewd *shrewd, struct shrewd_info *out, struct shrewd_er
  * back first), SHREWD_TRAP or SHREWD_GUEST (nothing of it is stored). Durable on return. */
 int shrewd_index_block(struct shrewd *shrewd, const uint8_t *block, size_t len,
                        struct shrewd_error *err);
-/* Removes every block above `height`, atomically. */
+/* Removes every block above `height`, in one atomic write; one that needs more than about 256 MiB
+ * of memory goes in several, newest blocks first: the state is whole after each. */
 int shrewd_rollback(struct shrewd *shrewd, uint32_t height, struct shrewd_error *err);
 
 /* *out is allocated (never NULL on success); free it with shrewd_free. */
 int shrewd_view(struct shrewd *shrewd, uint8_t **out, size_t *out_len, const char *view,
-                const uint8_t *input, size_t input_len, uint32_t height,
-                struct shrewd_error *err);
+                const uint8_t *input, size_t input_len, uint32_t height, struct shrewd_error *err);
 int shrewd_preview(struct shrewd *shrewd, uint8_t **out, size_t *out_len, const uint8_t *block,
                    size_t block_len, const char *view, const uint8_t *input, size_t input_len,
                    uint32_t height, struct shrewd_error *err);
