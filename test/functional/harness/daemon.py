@@ -77,14 +77,14 @@ class Daemon:
                     words.append(str(value))
         return words
 
-    def spawn(self):
-        """Starts the program without waiting for anything."""
+    def spawn(self, **more):
+        """Starts the program without waiting for anything. more: for subprocess.Popen."""
         self.port = None
         self._close_rpc()
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(self.words(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**ENVIRONMENT, **self.env},
-                                            start_new_session=True)
+                                            start_new_session=True, **more)
         return self
 
     def start(self, timeout=60):
