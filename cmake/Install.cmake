@@ -8,14 +8,16 @@ install(FILES ${CMAKE_SOURCE_DIR}/packaging/shrewd.service DESTINATION lib/syste
 install(FILES ${CMAKE_SOURCE_DIR}/packaging/shrewd.conf
     DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(DIRECTORY ${CMAKE_BINARY_DIR}/guest/ DESTINATION ${CMAKE_INSTALL_DATADIR}/shrewd
-    FILES_MATCHING PATTERN "*.wasm")
+    FILES_MATCHING PATTERN "*.wasm" PATTERN CMakeFiles EXCLUDE)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/guest/c/ DESTINATION ${CMAKE_INSTALL_DATADIR}/shrewd/c
     FILES_MATCHING PATTERN "*.h")
 # Kept apart: no other program should come to use this copy by -lwasmtime.
 install(FILES ${WASMTIME_ROOT}/lib/libwasmtime.a DESTINATION ${CMAKE_INSTALL_LIBDIR}/shrewd)
 
 # What depends on the prefix, which `cmake --install --prefix` may set anew, is made then.
+list(JOIN SHREWD_DEPS_LDFLAGS " " dependency_libs)
 set(install_vars "
+    set(DEPENDENCY_LIBS \"${dependency_libs} -lcrypto\")
     set(BINDIR \"${CMAKE_INSTALL_BINDIR}\")
     set(LIBDIR \"${CMAKE_INSTALL_LIBDIR}\")
     set(INCLUDEDIR \"${CMAKE_INSTALL_INCLUDEDIR}\")

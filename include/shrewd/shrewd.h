@@ -100,7 +100,8 @@ int shrewd_info(struct shrewd *shrewd, struct shrewd_info *out, struct shrewd_er
  * back first), SHREWD_TRAP or SHREWD_GUEST (nothing of it is stored). Durable on return. */
 int shrewd_index_block(struct shrewd *shrewd, const uint8_t *block, size_t len,
                        struct shrewd_error *err);
-/* Removes every block above `height`, atomically. */
+/* Removes every block above `height`, in one atomic write; one that needs more than about 256 MiB
+ * of memory goes in several, newest blocks first: the state is whole after each. */
 int shrewd_rollback(struct shrewd *shrewd, uint32_t height, struct shrewd_error *err);
 
 /* *out is allocated (never NULL on success); free it with shrewd_free. SHREWD_TIMEOUT and

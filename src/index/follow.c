@@ -62,6 +62,9 @@ static int find_fork(struct follow *f, uint32_t *fork, struct shrewd_error *err)
     atomic_store(&f->progress->node_tip, best.height);
     *fork = f->tip.height;
     bool behind = best.height < height;
+    if (best.height < f->first_height) {
+        return 0; /* not even at our first block yet: nothing to compare */
+    }
     if (behind) {
         height = best.height;
     }

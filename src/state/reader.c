@@ -37,7 +37,7 @@ int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, ui
         return shr_fail(err, SHREWD_BELOW_START,
                         "there is no block %u here: the first one held is %u", height, first);
     }
-    struct shr_block_record tip;
+    struct shr_block_record tip = {0};
     int code = shr_reader_tip(reader, &tip, err);
     if (code == SHREWD_NOT_FOUND) {
         return shr_fail(err, SHREWD_ABOVE_TIP, "block %u is not indexed: no block is yet", height);

@@ -57,8 +57,8 @@ struct family_plan {
 
 /* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters, on
  * disk and in the write buffer, so that a key which is not there costs no search. HISTORY is
- * large and seldom read. Write buffers are skip lists: searching one costs cache misses, more the
- * larger it is (rolling back 100 blocks of 5,000 keys: 0.9 s with 64 MiB, 0.5 s with 16). */
+ * large and seldom read. Write buffers are skip lists, and searching one costs the more cache
+ * misses the larger it is. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_META] = {1 * MIB, 4 * KIB, 0, rocksdb_lz4_compression},
     [SHR_TABLE_LATEST] = {32 * MIB, 8 * KIB, 10, rocksdb_lz4_compression},
@@ -140,7 +140,8 @@ enum holding {
     HOLDS_DATABASE,
 };
 
-/* Files that RocksDB may leave behind when it is stopped before a new database exists. */
+/* Files that RocksDB may leave behind when it is stopped before a new database exists, and what
+ * an empty folder may well hold. */
 static bool left_by_creation(const char *name) {
     static const char *const prefixes[] = {"LOCK",      "LOG",      "IDENTITY",
                                            "MANIFEST-", "OPTIONS-", "CURRENT"};
@@ -151,7 +152,6 @@ static bool left_by_creation(const char *name) {
     }
     size_t len = strlen(name);
     return name[0] == '.' || strcmp(name, "lost+found") == 0 ||
-           (len > 4 && strcmp(name + len - 4, ".log") == 0) ||
            (len > 6 && strcmp(name + len - 6, ".dbtmp") == 0);
 }
 

@@ -33,8 +33,6 @@ struct step {
     struct shr_batch batch;
     struct shr_read reads[CHUNK];
     struct shr_buf keys[CHUNK], versions[CHUNK];
-    const struct undo *wanted[CHUNK];
-    size_t n_reads;
 };
 
 static int by_key_and_height(const void *a, const void *b) {
@@ -112,67 +110,94 @@ static int read_undos(struct step *step, struct shrewd_error *err) {
     return 0;
 }
 
-/* Puts back the versions asked for. */
-static int restore_chunk(struct step *step, struct shrewd_error *err) {
-    struct shr_store *store = step->state->store;
-    int code = shr_store_get_many(store, NULL, step->reads, step->n_reads, err);
-    for (size_t i = 0; code == 0 && i < step->n_reads; i++) {
+/* A run of undos, few enough to be read in one round trip: of each key its lowest, which says
+ * what the key was before all of them. */
+struct window {
+    const struct undo *firsts[CHUNK];
+    size_t n;
+};
+
+/* Reads the versions to put back; a key that was new has none. */
+static int read_versions(struct step *step, const struct window *window, struct shrewd_error *err) {
+    size_t n_reads = 0;
+    for (size_t i = 0; i < window->n; i++) {
+        if (window->firsts[i]->replaced) {
+            shr_history_key(&step->keys[i], window->firsts[i]->key, window->firsts[i]->height);
+            step->reads[n_reads++] = (struct shr_read){.table = SHR_TABLE_HISTORY,
+                                                       .key = shr_buf_bytes(&step->keys[i]),
+                                                       .value = &step->versions[i]};
+        }
+    }
+    int code = shr_store_get_many(step->state->store, NULL, step->reads, n_reads, err);
+    for (size_t i = 0; code == 0 && i < n_reads; i++) {
         struct shr_bytes value;
         uint32_t written_at = 0;
         const char *wrong = "the version that a block replaced is missing";
         if (step->reads[i].found) {
-            wrong = shr_version_decode(&value, &written_at, shr_buf_bytes(&step->versions[i]));
+            wrong = shr_version_decode(&value, &written_at, shr_buf_bytes(step->reads[i].value));
         }
         if (wrong == NULL && written_at >= step->low) {
             wrong = "a version is not older than the block that replaced it";
         }
         if (wrong != NULL) {
-            return shr_corrupt(store, SHR_TABLE_HISTORY, shr_buf_bytes(&step->keys[i]), wrong, err);
+            code =
+                shr_corrupt(step->state->store, SHR_TABLE_HISTORY, step->reads[i].key, wrong, err);
         }
-        shr_batch_put(&step->batch, SHR_TABLE_LATEST, step->wanted[i]->key,
-                      shr_buf_bytes(&step->versions[i]));
     }
-    step->n_reads = 0;
     return code;
 }
 
-/* The lowest change of a key says what it was before all of them. */
-static int restore(struct step *step, const struct undo *undo, struct shrewd_error *err) {
-    if (!undo->replaced) {
-        shr_batch_remove(&step->batch, SHR_TABLE_LATEST, undo->key);
+/* In key order: a store takes sorted writes faster. */
+static int restore(struct step *step, const struct window *window, struct shrewd_error *err) {
+    int code = read_versions(step, window, err);
+    for (size_t i = 0; code == 0 && i < window->n; i++) {
+        if (window->firsts[i]->replaced) {
+            shr_batch_put(&step->batch, SHR_TABLE_LATEST, window->firsts[i]->key,
+                          shr_buf_bytes(&step->versions[i]));
+        } else {
+            shr_batch_remove(&step->batch, SHR_TABLE_LATEST, window->firsts[i]->key);
+        }
+    }
+    return code;
+}
+
+/* Whether an undo is its key's first; the others must follow from it. */
+static int check_undo(const struct step *step, size_t at, bool *first, struct shrewd_error *err) {
+    const struct undo *undo = &step->undos[at];
+    *first = at == 0 || !shr_bytes_eq(undo[-1].key, undo->key);
+    if (*first || (undo->replaced && undo[-1].height != undo->height)) {
         return 0;
     }
-    size_t at = step->n_reads++;
-    shr_history_key(&step->keys[at], undo->key, undo->height);
-    step->wanted[at] = undo;
-    step->reads[at] = (struct shr_read){.table = SHR_TABLE_HISTORY,
-                                        .key = shr_buf_bytes(&step->keys[at]),
-                                        .value = &step->versions[at]};
-    return step->n_reads == CHUNK ? restore_chunk(step, err) : 0;
+    struct shr_height_key key = shr_height_key(undo->height);
+    return shr_corrupt(step->state->store, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
+                       "a key is listed twice, or as new when it is not", err);
 }
 
 static int undo_keys(struct step *step, struct shrewd_error *err) {
+    struct window *window = shr_alloc(sizeof *window);
     struct shr_buf history_key = {0};
     int code = 0;
     for (size_t i = 0; code == 0 && i < step->n_undos; i++) {
         const struct undo *undo = &step->undos[i];
-        bool first = i == 0 || !shr_bytes_eq(undo[-1].key, undo->key);
-        if (!first && (!undo->replaced || undo[-1].height == undo->height)) {
-            struct shr_height_key key = shr_height_key(undo->height);
-            code = shr_corrupt(step->state->store, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
-                               "a key is listed twice, or as new when it is not", err);
-            break;
-        }
+        bool first = false;
+        code = check_undo(step, i, &first, err);
         if (undo->replaced) {
             shr_history_key(&history_key, undo->key, undo->height);
             shr_batch_remove(&step->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&history_key));
         }
-        code = first ? restore(step, undo, err) : 0;
+        if (first) {
+            window->firsts[window->n++] = undo;
+        }
+        if (code == 0 && window->n == CHUNK) {
+            code = restore(step, window, err);
+            window->n = 0;
+        }
     }
     if (code == 0) {
-        code = restore_chunk(step, err);
+        code = restore(step, window, err);
     }
     shr_buf_free(&history_key);
+    free(window);
     return code;
 }
 

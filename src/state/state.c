@@ -379,10 +379,6 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     state->now.tip = meta.tip;
     state->now.has_tip = meta.has_tip;
     state->now.at.tip = meta.tip.height;
-    if (code == 0 && meta.has_tip && meta.tip.height < shr_state_floor(state)) {
-        code = shr_corrupt(state->store, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
-                           "the tip is below the first block", err);
-    }
     return code;
 }
 

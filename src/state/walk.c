@@ -150,12 +150,9 @@ static enum shr_scan_step visit_below(void *ctx, struct shr_bytes key, struct sh
     if (walk->code != 0 || walk->done) {
         return SHR_SCAN_DONE;
     }
-    if (row != NULL && order == 0) {
-        if (row->found) {
-            emit_own(fork, row);
-            return walk->done ? SHR_SCAN_DONE : SHR_SCAN_MORE;
-        }
-        fork->at++;
+    if (row != NULL && order == 0 && row->found) {
+        emit_own(fork, row);
+        return walk->done ? SHR_SCAN_DONE : SHR_SCAN_MORE;
     }
     return emit(walk, key, value);
 }

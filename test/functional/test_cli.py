@@ -459,7 +459,7 @@ def test_a_database_that_is_not_there(words, tmp_path):
 
 @pytest.mark.parametrize("file, content", [
     ("CURRENT", b"MANIFEST-999999\n"), ("CURRENT", b""), ("CURRENT", b"\xff" * 1000),
-    ("MANIFEST-*", b""), ("MANIFEST-*", b"\xff" * 1000)])
+    ("MANIFEST-*", b""), ("MANIFEST-*", b"\xff" * 1000)], ids=range(5))
 def test_a_damaged_database(chain, daemon, file, content):
     one = index(daemon, "minimal", chain, TIP)
     found = list(one.db.rglob(file))

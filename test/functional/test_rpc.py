@@ -10,6 +10,7 @@ from harness import paths
 from harness.daemon import Daemon
 from harness.node import populate
 from harness.rpc import Rpc, RpcError
+from harness.schema import check_value, method_schema
 
 PROBE = pathlib.Path(__file__).parent / "modules" / "probe.wat"
 TIP = 240
@@ -255,6 +256,37 @@ def test_snapshot_is_a_string_that_holds_an_object(probe):
                   "snapshots_applied"):
         assert isinstance(said[field], int), field
     assert said["blocks_synced_normally"] == TIP + 1
+
+
+def test_nothing_is_indexed_yet(chain, daemon):
+    empty = daemon(PROBE, node=chain, start_block=TIP + 100).start()
+    for method, params in (("metashrew_height", []), ("metashrew_getblockhash", []),
+                           ("metashrew_stateroot", []), ("metashrew_view", ["echo", ""]),
+                           ("metashrew_preview", [chain.block(1).hex(), "echo", ""])):
+        assert error_of(empty, method, *params).code == -32005, method
+    assert json.loads(empty.rpc.call("metashrew_snapshot"))["indexed"] is False
+    assert empty.dump() == ""
+
+
+def test_heights_below_the_first_one(chain, daemon):
+    late = daemon(PROBE, node=chain, start_block=100).start()
+    late.wait_tip(chain)
+    assert late.view("stored", height=100) == struct.pack("<I", 100)
+    for method, params in (("metashrew_getblockhash", [99]), ("metashrew_stateroot", [0]),
+                           ("metashrew_view", ["echo", "", 99]),
+                           ("metashrew_preview", [chain.block(1).hex(), "echo", "", 98])):
+        error = error_of(late, method, *params)
+        assert error.code == -32004 and "100" in error.message, (method, error)
+
+
+@pytest.mark.parametrize("name", ["view", "preview", "height", "getblockhash", "stateroot",
+                                  "snapshot"])
+def test_the_examples_of_the_documentation_have_the_right_shape(name):
+    schema = method_schema("metashrew_" + name)
+    assert schema["examples"]
+    for example in schema["examples"]:
+        if "result" in example:
+            check_value(schema["result"], example["result"], name)
 
 
 # -- clients

@@ -255,6 +255,21 @@ static void test_node_behind_keeps_ours(void **state) {
     tear_down(&f);
 }
 
+static void test_node_below_our_first_block(void **state) {
+    struct fixture f;
+    set_up(&f, 20, 10);
+    assert_int_equal(follow(&f), 0);
+    f.chain->height = 3;
+    if (follow(&f) != 0) {
+        fail_msg("%s", f.err.message);
+    }
+    assert_int_equal(tip_of(f.state), 20);
+    f.chain->height = 20;
+    assert_int_equal(follow(&f), 0);
+    assert_equals_fresh(&f, 10);
+    tear_down(&f);
+}
+
 static void test_start_block(void **state) {
     struct fixture f;
     set_up(&f, 20, 10);
@@ -326,6 +341,7 @@ int main(void) {
         cmocka_unit_test(test_same_height_other_block),
         cmocka_unit_test(test_shorter_other_chain),
         cmocka_unit_test(test_node_behind_keeps_ours),
+        cmocka_unit_test(test_node_below_our_first_block),
         cmocka_unit_test(test_start_block),
         cmocka_unit_test(test_failing_block_stores_nothing),
         cmocka_unit_test(test_live),

@@ -12,6 +12,7 @@ from harness import paths
 from harness.node import AUTH
 from harness.process import wait_for
 from harness.rpc import Rpc
+from harness.schema import check_reply
 
 LISTENING = re.compile(r"listening on http://[^:]+:(\d+)")
 
@@ -76,14 +77,14 @@ class Daemon:
                     words.append(str(value))
         return words
 
-    def spawn(self):
-        """Starts the program without waiting for anything."""
+    def spawn(self, **more):
+        """Starts the program without waiting for anything. more: for subprocess.Popen."""
         self.port = None
         self._close_rpc()
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(self.words(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**ENVIRONMENT, **self.env},
-                                            start_new_session=True)
+                                            start_new_session=True, **more)
         return self
 
     def start(self, timeout=60):
@@ -143,7 +144,7 @@ class Daemon:
     @property
     def rpc(self):
         if self._rpc is None:
-            self._rpc = Rpc(self.port)
+            self._rpc = Rpc(self.port, check=check_reply)
         return self._rpc
 
     def _close_rpc(self):

@@ -14,8 +14,9 @@ class RpcError(Exception):
 
 
 class Rpc:
-    def __init__(self, port, auth=None, path="/", timeout=120):
+    def __init__(self, port, auth=None, path="/", timeout=120, check=None):
         self.port, self.path, self.timeout = port, path, timeout
+        self.check = check  # called with the method and each reply to ask and call
         self.headers = {"Content-Type": "application/json"}
         if auth:
             self.headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
@@ -61,6 +62,8 @@ class Rpc:
         _, _, answer = self.http(body)
         decoded = json.loads(answer, parse_float=decimal.Decimal)
         assert decoded["id"] == self.next_id
+        if self.check:
+            self.check(method, decoded)
         return decoded
 
     def call(self, method, *params):

@@ -1,0 +1,237 @@
+/* Damaged rows: every one is reported with its table and key, and nothing is built on it. */
+#include "state_help.h"
+
+#include "base/endian.h"
+#include "state/codec.h"
+
+static const struct shr_identity identity = {.start_height = 1};
+
+/* Blocks 1 to 4: "a" is written by all of them, "b" by 2 only. */
+static struct shr_state *make(struct shr_store *store) {
+    struct shr_state *state = NULL;
+    assert_ok(shr_state_open(&state, store, &identity, false, err));
+    for (uint32_t height = 1; height <= 4; height++) {
+        struct shr_pair pairs[] = {{TEXT("a"), shr_bytes(&height, sizeof height)},
+                                   {TEXT("b"), TEXT("of block 2")}};
+        struct shr_block_change change = {
+            .height = height, .pairs = pairs, .n_pairs = height == 2 ? 2 : 1};
+        assert_ok(shr_state_apply(state, &change, false, err));
+    }
+    return state;
+}
+
+enum action { OPEN, READ_TIP, READ_PAST, WALK, BLOCK, APPLY, ROLL_BACK, ROLL_BACK_ALL };
+
+static enum shr_scan_step pass(void *ctx, struct shr_bytes key, struct shr_bytes value) {
+    return SHR_SCAN_MORE;
+}
+
+static int act_on_reader(struct shr_state *state, enum action action, struct shrewd_error *err) {
+    struct shr_reader *reader = NULL;
+    struct shr_buf value = {0};
+    int code = shr_reader_open(&reader, state, err);
+    if (code != 0) {
+        return code;
+    }
+    if (action == WALK) {
+        code = shr_reader_each(reader, NO_BYTES, 1, pass, NULL, err);
+    } else {
+        code = shr_reader_get(reader, &value, TEXT("a"), action == READ_TIP ? 4 : 2, err);
+    }
+    shr_buf_free(&value);
+    shr_reader_close(reader);
+    return code;
+}
+
+static int act(struct shr_state *state, struct shr_store *store, enum action action,
+               struct shrewd_error *err) {
+    struct shr_pair pair = {TEXT("a"), TEXT("next")};
+    struct shr_block_change change = {.height = 5, .pairs = &pair, .n_pairs = 1};
+    struct shr_block_record record;
+    struct shr_state *again = NULL;
+    int code;
+    switch (action) {
+    case OPEN:
+        code = shr_state_open(&again, shr_store_new_overlay(store, NULL), NULL, false, err);
+        shr_state_close(again);
+        return code;
+    case BLOCK:
+        return shr_state_block(state, &record, 3, err);
+    case APPLY:
+        return shr_state_apply(state, &change, false, err);
+    case ROLL_BACK:
+        return shr_state_rollback(state, 2, err);
+    case ROLL_BACK_ALL:
+        return shr_state_rollback_all(state, err);
+    default:
+        return act_on_reader(state, action, err);
+    }
+}
+
+struct damage {
+    enum action action;
+    enum shr_table table;
+    struct shr_bytes key;
+    struct shr_bytes value; /* NULL: the row is gone */
+    const char *message;
+};
+
+#define BYTES(text)                                                                                \
+    { (const uint8_t *)(text), sizeof(text) - 1 }
+#define GONE                                                                                       \
+    { NULL, 0 }
+#define HISTORY_A(height) BYTES("\0\0\0\1a\0\0\0" height)
+#define HEIGHT(height) BYTES("\0\0\0" height)
+
+/* Sound in itself, but at height 0, which is below the first block. */
+static const uint8_t tip_below[4 + 98] = {[4] = 1};
+
+static const struct damage damages[] = {
+    {OPEN, SHR_TABLE_META, BYTES("format"), GONE,
+     "'default', key 0x666f726d6174: the format row is"},
+    {OPEN, SHR_TABLE_META, BYTES("format"), BYTES("leveldb!\0\0\0\1"), "not shrewd's"},
+    {OPEN, SHR_TABLE_META, BYTES("format"), BYTES("shrewdDB"), "not shrewd's"},
+    {OPEN, SHR_TABLE_META, BYTES("identity"), GONE, "the identity row is missing"},
+    {OPEN, SHR_TABLE_META, BYTES("identity"), BYTES("short"), "wrong length"},
+    {OPEN, SHR_TABLE_META, BYTES("tip"), GONE, "not the last block"},
+    {OPEN, SHR_TABLE_META, BYTES("tip"), BYTES("abc"), "shorter than a height"},
+    {OPEN, SHR_TABLE_META, BYTES("tip"), BYTES("\xff\xff\xff\xff"), "out of range"},
+    {OPEN, SHR_TABLE_META, BYTES("fork"), BYTES("abc"), "the fork row"},
+    {OPEN, SHR_TABLE_BLOCKS, HEIGHT("\4"), GONE, "not the last block"},
+    {OPEN, SHR_TABLE_BLOCKS, HEIGHT("\5"), BYTES("row"), "not the last block"},
+    {READ_TIP, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"),
+     "'latest', key 0x61: a version is short"},
+    {READ_PAST, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"),
+     "'latest', key 0x61: a version is short"},
+    {READ_PAST, SHR_TABLE_HISTORY, HISTORY_A("\3"), BYTES("abc"),
+     "'history', key 0x00000001610000000"},
+    {READ_PAST, SHR_TABLE_HISTORY, HISTORY_A("\3"), BYTES("abc\0\0\0\3"), "not older"},
+    {WALK, SHR_TABLE_HISTORY, BYTES("\0\0\0\1b\0\0\0\3x"), BYTES("abcd"), "of no key"},
+    {WALK, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"), "'latest', key 0x61"},
+    {WALK, SHR_TABLE_LATEST, BYTES("c"), BYTES(""), "'latest', key 0x63"},
+    {WALK, SHR_TABLE_HISTORY, HISTORY_A("\2"), BYTES(""), "'history'"},
+    {BLOCK, SHR_TABLE_BLOCKS, HEIGHT("\3"), GONE,
+     "'blocks', key 0x00000003: the record of a block"},
+    {BLOCK, SHR_TABLE_BLOCKS, HEIGHT("\3"), BYTES("short"), "wrong length"},
+    {BLOCK, SHR_TABLE_META, BYTES("tip"), {tip_below, sizeof tip_below}, "below the first block"},
+    {APPLY, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"), "'latest', key 0x61"},
+    {APPLY, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc\0\0\0\5"), "newer than the tip"},
+    {APPLY, SHR_TABLE_META, BYTES("tip"), BYTES("abc"), "'default', key 0x746970"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"), GONE, "'changes', key 0x00000004: the list"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"), BYTES("\0\0"), "ends inside an entry"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"), BYTES("\2\0\0\0\0"), "neither new nor"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"), BYTES("\1\0\0\0\2a"), "past its end"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"),
+     BYTES("\1\xff\xff\xff\xff"
+           "a"),
+     "past its end"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"), BYTES("\1\0\0\0\1b"),
+     "that a block replaced is missing"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"), BYTES("\0\0\0\0\1a"), "listed twice, or as new"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\4"), BYTES("\1\0\0\0\1a\1\0\0\0\1a"), "listed twice"},
+    {ROLL_BACK, SHR_TABLE_CHANGES, HEIGHT("\3"), GONE, "the list"},
+    {ROLL_BACK, SHR_TABLE_HISTORY, HISTORY_A("\3"), GONE, "that a block replaced is missing"},
+    {ROLL_BACK, SHR_TABLE_HISTORY, HISTORY_A("\3"), BYTES("abc"), "a version is shorter"},
+    {ROLL_BACK, SHR_TABLE_HISTORY, HISTORY_A("\3"), BYTES("\0\0\0\3"), "not older"},
+    {ROLL_BACK, SHR_TABLE_BLOCKS, HEIGHT("\4"), GONE, "the record of a block"},
+    {ROLL_BACK, SHR_TABLE_BLOCKS, HEIGHT("\2"), GONE, "the record of a block"},
+    {ROLL_BACK_ALL, SHR_TABLE_BLOCKS, HEIGHT("\1"), GONE, "the record of a block"},
+    {ROLL_BACK_ALL, SHR_TABLE_META, BYTES("tip"), BYTES("abc"), "'default', key 0x746970"},
+};
+
+static void write_row(struct shr_store *store, const struct damage *damage) {
+    struct shr_batch batch = {0};
+    if (damage->value.data == NULL) {
+        shr_batch_remove(&batch, damage->table, damage->key);
+    } else {
+        shr_batch_put(&batch, damage->table, damage->key, damage->value);
+    }
+    assert_ok(shr_store_write(store, &batch, false, err));
+    shr_batch_free(&batch);
+}
+
+static void every_damage_is_reported(void **unused) {
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        const struct damage *damage = &damages[i];
+        struct shr_store *store = shr_store_new_memory();
+        struct shr_state *state = make(store);
+        write_row(store, damage);
+        uint64_t bytes[2], entries[2][SHR_TABLE_COUNT];
+        assert_ok(shr_store_size(store, &bytes[0], entries[0], err));
+        assert_fails(act(state, store, damage->action, err), SHREWD_CORRUPT, damage->message);
+        assert_ok(shr_store_size(store, &bytes[1], entries[1], err));
+        assert_int_equal(bytes[0], bytes[1]); /* nothing was written */
+        shr_state_close(state);
+    }
+}
+
+/* What the table above relies on: without damage every action succeeds. */
+static void sound_rows_pass(void **unused) {
+    for (enum action action = OPEN; action <= ROLL_BACK_ALL; action++) {
+        struct shr_store *store = shr_store_new_memory();
+        struct shr_state *state = make(store);
+        assert_ok(act(state, store, action, err));
+        shr_state_close(state);
+    }
+}
+
+/* --- The layout that doc/database.md promises, byte by byte --- */
+
+static void assert_row(struct shr_store *store, enum shr_table table, struct shr_bytes key,
+                       struct shr_bytes value) {
+    struct shr_buf got = {0};
+    assert_ok(shr_store_get(store, NULL, table, &got, key, err));
+    assert_bytes(shr_buf_bytes(&got), value);
+    shr_buf_free(&got);
+}
+
+static void layout(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store);
+    uint8_t record[98] = {1}, identity_row[68] = {0}, tip[102];
+    /* version, flags, hash, root, then four counters: keys, key bytes, value bytes, total keys */
+    record[66 + 7] = 1;
+    record[74 + 7] = 1;
+    record[82 + 7] = 4;
+    record[90 + 7] = 2;
+    identity_row[67] = 1;
+    shr_put_be32(tip, 4);
+    memcpy(tip + 4, record, sizeof record);
+    assert_row(store, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\1"));
+    assert_row(store, SHR_TABLE_META, TEXT("identity"),
+               shr_bytes(identity_row, sizeof identity_row));
+    assert_row(store, SHR_TABLE_META, TEXT("tip"), shr_bytes(tip, sizeof tip));
+    assert_row(store, SHR_TABLE_BLOCKS, TEXT("\0\0\0\4"), shr_bytes(record, sizeof record));
+    assert_row(store, SHR_TABLE_CHANGES, TEXT("\0\0\0\1"), TEXT("\0\0\0\0\1a"));
+    assert_row(store, SHR_TABLE_CHANGES, TEXT("\0\0\0\2"), TEXT("\1\0\0\0\1a\0\0\0\0\1b"));
+    assert_row(store, SHR_TABLE_LATEST, TEXT("b"), TEXT("of block 2\0\0\0\2"));
+    assert_row(store, SHR_TABLE_HISTORY, TEXT("\0\0\0\1a\0\0\0\4"), TEXT("\3\0\0\0\0\0\0\3"));
+    shr_state_close(state);
+}
+
+static void records_keep_their_root(void **unused) {
+    struct shr_block_record got, record = {.height = 9, .has_root = true, .n_keys = UINT64_MAX};
+    struct shr_buf row = {0};
+    memset(record.root.b, 7, sizeof record.root.b);
+    shr_record_encode(&row, &record);
+    assert_null(shr_record_decode(&got, 9, shr_buf_bytes(&row)));
+    assert_true(got.has_root);
+    assert_true(shr_hash_eq(&got.root, &record.root));
+    assert_true(got.n_keys == UINT64_MAX);
+    row.data[1] = 2;
+    assert_non_null(shr_record_decode(&got, 9, shr_buf_bytes(&row)));
+    row.data[1] = 1;
+    row.data[0] = 2;
+    assert_non_null(shr_record_decode(&got, 9, shr_buf_bytes(&row)));
+    shr_buf_free(&row);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sound_rows_pass),
+        cmocka_unit_test(every_damage_is_reported),
+        cmocka_unit_test(layout),
+        cmocka_unit_test(records_keep_their_root),
+    };
+    return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
+}
