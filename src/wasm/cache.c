@@ -34,10 +34,11 @@
 #define ENTRIES_MAX 64        /* the oldest go when there are more */
 #define STAGED_AGE_MAX (3600) /* seconds after which an unfinished file is a leftover */
 
-static void cache_key(struct shr_hash *out, const struct shr_hash *module) {
+static void cache_key(struct shr_hash *out, const struct shr_hash *module,
+                      enum shr_engine_kind kind) {
     struct shr_buf text = {0};
     shr_buf_append(&text, module->b, sizeof module->b);
-    shr_engine_fingerprint(&text);
+    shr_engine_fingerprint(&text, kind);
     shr_sha256(out, shr_buf_bytes(&text));
     shr_buf_free(&text);
 }
@@ -123,8 +124,8 @@ static const char *read_entry(struct shr_buf *out, int fd, const struct shr_hash
     return check_entry(shr_buf_bytes(out), key);
 }
 
-wasmtime_module_t *shr_cache_load(wasm_engine_t *wasm, const char *dir, const struct shr_hash *hash,
-                                  const char *name) {
+wasmtime_module_t *shr_cache_load(wasm_engine_t *wasm, enum shr_engine_kind kind, const char *dir,
+                                  const struct shr_hash *hash, const char *name) {
     wasmtime_module_t *module = NULL;
     struct shr_hash key;
     char file[80];
@@ -133,7 +134,7 @@ wasmtime_module_t *shr_cache_load(wasm_engine_t *wasm, const char *dir, const st
     if (dir_fd < 0) {
         return NULL;
     }
-    cache_key(&key, hash);
+    cache_key(&key, hash, kind);
     entry_name(file, &key);
     int fd = openat(dir_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
@@ -256,7 +257,7 @@ static bool write_entry(int dir_fd, const char *file, const uint8_t header[HEADE
     return good;
 }
 
-void shr_cache_store(const wasmtime_module_t *compiled, const char *dir,
+void shr_cache_store(const wasmtime_module_t *compiled, enum shr_engine_kind kind, const char *dir,
                      const struct shr_hash *hash, const char *name) {
     struct shrewd_error err;
     wasm_byte_vec_t code = {0, NULL};
@@ -279,7 +280,7 @@ void shr_cache_store(const wasmtime_module_t *compiled, const char *dir,
         close(dir_fd);
         return;
     }
-    cache_key(&key, hash);
+    cache_key(&key, hash, kind);
     entry_name(file, &key);
     shr_sha256(&sum, shr_bytes(code.data, code.size));
     memcpy(header + KEY_AT, key.b, sizeof key.b);

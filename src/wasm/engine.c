@@ -79,31 +79,64 @@
 #endif
 #define SETTINGS(X) SETTINGS_ALWAYS(X) SETTINGS_PARALLEL(X) SETTINGS_THREADS(X) SETTINGS_GC(X)
 
-int shr_engine_new(struct shr_engine **out, struct shrewd_error *err) {
+/* NULL when the host lacks memory. */
+static wasm_engine_t *make(enum shr_engine_kind kind) {
     wasm_config_t *config = wasm_config_new();
     if (config == NULL) {
-        return shr_fail(err, SHREWD_NO_MEMORY, "cannot configure the WebAssembly engine");
+        return NULL;
     }
 #define SET(name, value) wasmtime_config_##name##_set(config, value);
     SETTINGS(SET)
 #undef SET
+    wasmtime_config_wasm_multi_memory_set(config, kind == SHR_ENGINE_MARKED);
+    wasmtime_config_epoch_interruption_set(config, kind == SHR_ENGINE_EPOCHS);
     wasmtime_config_host_memory_creator_set(config, &shr_memory_creator);
-    wasm_engine_t *wasm = wasm_engine_new_with_config(config);
+    return wasm_engine_new_with_config(config);
+}
+
+int shr_engine_new(struct shr_engine **out, struct shrewd_error *err) {
+    wasm_engine_t *wasm = make(SHR_ENGINE_PLAIN);
     if (wasm == NULL) {
         return shr_fail(err, SHREWD_NO_MEMORY, "cannot start the WebAssembly engine");
     }
     struct shr_engine *engine = shr_alloc(sizeof *engine);
-    engine->wasm = wasm;
+    engine->wasm[SHR_ENGINE_PLAIN] = wasm;
+    engine->watchdog = shr_watchdog_new();
+    pthread_mutex_init(&engine->lock, NULL);
     *out = engine;
     return 0;
 }
 
-void shr_engine_free(struct shr_engine *engine) {
-    if (engine != NULL) {
-        wasm_engine_delete(engine->wasm);
-        shr_memory_pool_drain();
-        free(engine);
+static void next_epoch(void *ctx) {
+    wasmtime_engine_increment_epoch(ctx);
+}
+
+wasm_engine_t *shr_engine_wasm(struct shr_engine *engine, enum shr_engine_kind kind) {
+    pthread_mutex_lock(&engine->lock);
+    wasm_engine_t *wasm = engine->wasm[kind];
+    if (wasm == NULL) {
+        wasm = engine->wasm[kind] = make(kind);
+        if (wasm != NULL && kind == SHR_ENGINE_EPOCHS) {
+            shr_watchdog_on_tick(engine->watchdog, next_epoch, wasm);
+        }
     }
+    pthread_mutex_unlock(&engine->lock);
+    return wasm;
+}
+
+void shr_engine_free(struct shr_engine *engine) {
+    if (engine == NULL) {
+        return;
+    }
+    shr_watchdog_free(engine->watchdog);
+    for (size_t i = 0; i < SHR_ENGINE_KINDS; i++) {
+        if (engine->wasm[i] != NULL) {
+            wasm_engine_delete(engine->wasm[i]);
+        }
+    }
+    shr_memory_pool_drain();
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
 }
 
 /* The compiler uses every feature of the CPU it runs on. */
@@ -131,12 +164,15 @@ static void add_cpu(struct shr_buf *out) {
 #endif
 }
 
-void shr_engine_fingerprint(struct shr_buf *out) {
+static const char *const kind_names[] = {"", "multi-memory;", "epochs;"};
+
+void shr_engine_fingerprint(struct shr_buf *out, enum shr_engine_kind kind) {
 #define TEXT_OF(value) #value
 #define NAME(name, value) #name "=" TEXT_OF(value) ";"
     shr_buf_add_str(out, "wasmtime " WASMTIME_VERSION ";" SETTINGS(NAME));
 #undef NAME
 #undef TEXT_OF
+    shr_buf_add_str(out, kind_names[kind]);
     shr_buf_add_le32(out, ABI_VERSION);
     add_cpu(out);
 }

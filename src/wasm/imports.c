@@ -4,6 +4,7 @@
  * at that moment; what is wrong ends the run with a message that names function and argument. */
 #include "wasm/internal.h"
 
+#include "base/clock.h"
 #include "base/endian.h"
 #include "base/log.h"
 #include "wasm/flush.h"
@@ -37,26 +38,37 @@ static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...
     return trap_now();
 }
 
-/* The run this call belongs to, with the guest's memory; a trap when it exports none. During
- * the start section the instance is known to its caller only, hence the look-up here. */
-static wasm_trap_t *enter(struct shr_run **run, struct memory *memory, wasmtime_caller_t *caller,
-                          const char *function) {
-    wasmtime_context_t *context = wasmtime_caller_context(caller);
-    *run = wasmtime_context_get_data(context);
-    if (!(*run)->has_memory) {
-        wasmtime_extern_t item;
-        if (!wasmtime_caller_export_get(caller, "memory", strlen("memory"), &item) ||
-            item.kind != WASMTIME_EXTERN_MEMORY) {
-            return fault(*run, SHREWD_TRAP, "%s: the module exports no memory named 'memory'",
-                         function);
-        }
-        (*run)->memory = item.of.memory;
-        (*run)->has_memory = true;
+/* The guest's memory; a trap when it exports none. */
+static inline wasm_trap_t *memory_of(struct shr_run *run, struct memory *memory,
+                                     const char *function) {
+    *memory = (struct memory){0};
+    if (!run->module->info.has_memory || run->memory == NULL) {
+        return fault(run, SHREWD_TRAP, "%s: the module exports no memory named 'memory'", function);
     }
-    memory->data = wasmtime_memory_data(context, &(*run)->memory);
-    memory->size = wasmtime_memory_data_size(context, &(*run)->memory);
+    *memory = (struct memory){run->memory->base, run->memory->size};
     return NULL;
 }
+
+/* What every import does around its body. */
+static inline __attribute__((always_inline)) wasm_trap_t *
+call(wasm_trap_t *(*body)(struct shr_run *run, wasmtime_val_raw_t *args), wasmtime_caller_t *caller,
+     wasmtime_val_raw_t *args) {
+    struct shr_run *run = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    run->cost.host_calls++;
+    if (!run->measures) {
+        return body(run, args);
+    }
+    uint64_t start = shr_now_ns();
+    wasm_trap_t *trap = body(run, args);
+    run->cost.host_ns += shr_now_ns() - start;
+    return trap;
+}
+
+#define IMPORT(name)                                                                               \
+    static wasm_trap_t *import_##name(void *env, wasmtime_caller_t *caller,                        \
+                                      wasmtime_val_raw_t *args, size_t n_args) {                   \
+        return call(name, caller, args);                                                           \
+    }
 
 bool shr_guest_buffer(struct shr_bytes *out, struct shr_bytes memory, uint32_t ptr, char *why,
                       size_t why_size) {
@@ -102,19 +114,15 @@ static wasm_trap_t *check_room(struct shr_run *run, struct memory memory, uint32
     return NULL;
 }
 
-static wasm_trap_t *host_len(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
-                             size_t n_args) {
-    struct shr_run *run = wasmtime_context_get_data(wasmtime_caller_context(caller));
+static wasm_trap_t *host_len(struct shr_run *run, wasmtime_val_raw_t *args) {
     args[0].i32 = (int32_t)(4 + run->call->payload.len);
     return NULL;
 }
 
-static wasm_trap_t *load_input(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
-                               size_t n_args) {
-    struct shr_run *run;
+static wasm_trap_t *load_input(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
     uint32_t ptr = (uint32_t)args[0].i32;
-    wasm_trap_t *trap = enter(&run, &memory, caller, "__load_input");
+    wasm_trap_t *trap = memory_of(run, &memory, "__load_input");
     if (trap == NULL) {
         trap = check_room(run, memory, ptr, 4 + run->call->payload.len, "__load_input", "ptr");
     }
@@ -148,12 +156,10 @@ static wasm_trap_t *look_up(struct shr_run *run, struct shr_bytes key) {
     return NULL;
 }
 
-static wasm_trap_t *get_len(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
-                            size_t n_args) {
-    struct shr_run *run;
+static wasm_trap_t *get_len(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
     struct shr_bytes key;
-    wasm_trap_t *trap = enter(&run, &memory, caller, "__get_len");
+    wasm_trap_t *trap = memory_of(run, &memory, "__get_len");
     if (trap == NULL) {
         trap = read_buffer(run, &key, memory, (uint32_t)args[0].i32, "__get_len", "key");
     }
@@ -174,13 +180,11 @@ static wasm_trap_t *get_len(void *env, wasmtime_caller_t *caller, wasmtime_val_r
     return NULL;
 }
 
-static wasm_trap_t *get(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
-                        size_t n_args) {
-    struct shr_run *run;
+static wasm_trap_t *get(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
     struct shr_bytes key;
     uint32_t out = (uint32_t)args[1].i32;
-    wasm_trap_t *trap = enter(&run, &memory, caller, "__get");
+    wasm_trap_t *trap = memory_of(run, &memory, "__get");
     if (trap == NULL) {
         trap = read_buffer(run, &key, memory, (uint32_t)args[0].i32, "__get", "key");
     }
@@ -206,15 +210,13 @@ static int put_pair(void *ctx, struct shr_bytes key, struct shr_bytes value,
     return code;
 }
 
-static wasm_trap_t *flush(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
-                          size_t n_args) {
-    struct shr_run *run = wasmtime_context_get_data(wasmtime_caller_context(caller));
+static wasm_trap_t *flush(struct shr_run *run, wasmtime_val_raw_t *args) {
     if (run->is_view) {
         return NULL; /* newer guests pass other things here: not even looked at */
     }
     struct memory memory;
     struct shr_bytes message;
-    wasm_trap_t *trap = enter(&run, &memory, caller, "__flush");
+    wasm_trap_t *trap = memory_of(run, &memory, "__flush");
     if (trap == NULL) {
         trap = read_buffer(run, &message, memory, (uint32_t)args[0].i32, "__flush", "ptr");
     }
@@ -235,19 +237,22 @@ static wasm_trap_t *flush(void *env, wasmtime_caller_t *caller, wasmtime_val_raw
     return NULL;
 }
 
-static wasm_trap_t *log_text(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
-                             size_t n_args) {
-    struct shr_run *run;
+static wasm_trap_t *log_text(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
     struct shr_bytes text;
-    wasm_trap_t *trap = enter(&run, &memory, caller, "__log");
+    wasm_trap_t *trap = memory_of(run, &memory, "__log");
     if (trap == NULL) {
         trap = read_buffer(run, &text, memory, (uint32_t)args[0].i32, "__log", "ptr");
     }
-    if (trap == NULL && run->call->host->log != NULL) {
+    if (trap != NULL) {
+        return trap;
+    }
+    run->cost.log_lines++;
+    bool heard = run->log_lines_max == 0 || run->cost.log_lines <= run->log_lines_max;
+    if (heard && run->call->host->log != NULL) {
         run->call->host->log(run->call->host->ctx, text);
     }
-    return trap;
+    return NULL;
 }
 
 static void add_utf8(struct shr_buf *out, uint32_t c) {
@@ -305,11 +310,9 @@ static void add_abort_text(struct shr_buf *out, struct memory memory, uint32_t p
     shr_buf_free(&utf8);
 }
 
-static wasm_trap_t *abort_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *args,
-                               size_t n_args) {
-    struct shr_run *run;
+static wasm_trap_t *abort_call(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
-    wasm_trap_t *trap = enter(&run, &memory, caller, "abort");
+    wasm_trap_t *trap = memory_of(run, &memory, "abort");
     if (trap != NULL) {
         return trap;
     }
@@ -332,18 +335,26 @@ wasm_trap_t *shr_import_trap(void *env, wasmtime_caller_t *caller, wasmtime_val_
                  import->module, import->name, import->type);
 }
 
+IMPORT(host_len)
+IMPORT(load_input)
+IMPORT(get_len)
+IMPORT(get)
+IMPORT(flush)
+IMPORT(log_text)
+IMPORT(abort_call)
+
 static const struct {
     const char *name;
     const char *type;
     wasmtime_func_unchecked_callback_t call;
 } abi[] = {
-    {"__host_len", "() -> i32", host_len},
-    {"__load_input", "(i32) -> ()", load_input},
-    {"__get_len", "(i32) -> i32", get_len},
-    {"__get", "(i32, i32) -> ()", get},
-    {"__flush", "(i32) -> ()", flush},
-    {"__log", "(i32) -> ()", log_text},
-    {"abort", "(i32, i32, i32, i32) -> ()", abort_call},
+    {"__host_len", "() -> i32", import_host_len},
+    {"__load_input", "(i32) -> ()", import_load_input},
+    {"__get_len", "(i32) -> i32", import_get_len},
+    {"__get", "(i32, i32) -> ()", import_get},
+    {"__flush", "(i32) -> ()", import_flush},
+    {"__log", "(i32) -> ()", import_log_text},
+    {"abort", "(i32, i32, i32, i32) -> ()", import_abort_call},
 };
 
 int shr_abi_find(const char *module, const char *name, const char *type) {

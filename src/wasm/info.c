@@ -83,7 +83,7 @@ static char *name_text(const wasm_name_t *name, bool *plain) {
 static void fill_imports(struct shr_module *module) {
     struct shr_module_info *info = &module->info;
     wasm_importtype_vec_t types;
-    wasmtime_module_imports(module->compiled, &types);
+    wasmtime_module_imports(module->plain.compiled, &types);
     info->n_imports = types.size;
     info->imports = shr_alloc_array(types.size, sizeof *info->imports);
     for (size_t i = 0; i < types.size; i++) {
@@ -146,7 +146,7 @@ static int compare_names(const void *a, const void *b) {
 static void fill_exports(struct shr_module *module) {
     struct shr_module_info *info = &module->info;
     wasm_exporttype_vec_t types;
-    wasmtime_module_exports(module->compiled, &types);
+    wasmtime_module_exports(module->plain.compiled, &types);
     info->views = shr_alloc_array(types.size, sizeof *info->views);
     info->others = shr_alloc_array(types.size, sizeof *info->others);
     for (size_t i = 0; i < types.size; i++) {

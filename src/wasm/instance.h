@@ -4,10 +4,9 @@
  * It knows nothing of versions: whoever keeps it binds it to one (view/pool.h).
  *
  * How a call is ended. No code in the guest counts anything. A watchdog thread of the engine looks
- * every few milliseconds for calls past their deadline or cancelled, and withdraws access to the
- * instance's linear memory: the guest's next load or store traps. So that every endless run meets
- * one, views and previews run a copy of the module in which each loop begins with a load
- * (wasm/loops.h). doc/limits.md says what that costs, measured.
+ * every few milliseconds for calls past their deadline or cancelled, and withdraws access to a
+ * memory from which views and previews load a byte in each round of each loop (wasm/watchdog.h,
+ * wasm/loops.h): the next such load traps. doc/limits.md says what that costs, measured.
  */
 #ifndef SHR_WASM_INSTANCE_H
 #define SHR_WASM_INSTANCE_H
@@ -19,7 +18,7 @@
 struct shr_instance;
 
 struct shr_instance_limits {
-    uint64_t memory_max;    /* bytes it may grow to; 0: SHR_GUEST_MEMORY_MAX */
+    uint64_t memory_max;    /* bytes it may grow to, a page at least; 0: SHR_GUEST_MEMORY_MAX */
     size_t result_max;      /* bytes of one answer; 0: 256 MiB */
     uint32_t log_lines_max; /* of one call; more are counted, not handed on; 0: no limit */
 };
@@ -27,6 +26,7 @@ struct shr_instance_limits {
 /* What ends a call early. Both may be unset. */
 struct shr_deadline {
     uint64_t at_ns;             /* shr_now_ns() time; 0: none */
+    uint32_t allowed_ms;        /* for the message; 0: what is left when the call begins */
     const _Atomic bool *cancel; /* becomes true when nobody wants the answer; NULL: never */
 };
 
@@ -56,6 +56,7 @@ uint64_t shr_instance_memory(const struct shr_instance *instance);
 struct shr_instance_cost {
     uint64_t host_calls;
     uint64_t host_ns;
+    uint64_t log_lines; /* those beyond the limit as well */
 };
 void shr_instance_measure(struct shr_instance *instance, bool on);
 struct shr_instance_cost shr_instance_cost(const struct shr_instance *instance);

@@ -7,15 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int module_error(struct shrewd_error *err, const char *name, const char *doing,
-                        wasmtime_error_t *error) {
-    struct shr_buf text = {0};
-    shr_error_text(&text, error);
-    int code = shr_fail(err, SHREWD_MODULE, "'%s' %s: %s", name, doing, shr_buf_cstr(&text));
-    shr_buf_free(&text);
-    return code;
-}
-
 /* The wasm binary of `code`: itself, or its translation, which `translated` then owns. */
 static int to_binary(struct shr_bytes *out, wasm_byte_vec_t *translated, struct shr_bytes code,
                      const char *name, struct shrewd_error *err) {
@@ -36,28 +27,9 @@ static int to_binary(struct shr_bytes *out, wasm_byte_vec_t *translated, struct 
     }
     wasmtime_error_t *error = wasmtime_wat2wasm((const char *)code.data, code.len, translated);
     if (error != NULL) {
-        return module_error(err, name, "is not wasm, nor wat text", error);
+        return shr_module_error(err, name, "is not wasm, nor wat text", error);
     }
     *out = shr_bytes(translated->data, translated->size);
-    return 0;
-}
-
-static int compile(struct shr_module *module, struct shr_bytes binary, const char *cache_dir,
-                   struct shrewd_error *err) {
-    if (cache_dir != NULL) {
-        module->compiled = shr_cache_load(module->wasm, cache_dir, &module->hash, module->name);
-        module->info.from_cache = module->compiled != NULL;
-    }
-    if (module->compiled == NULL) {
-        wasmtime_error_t *error =
-            wasmtime_module_new(module->wasm, binary.data, binary.len, &module->compiled);
-        if (error != NULL) {
-            return module_error(err, module->name, "cannot be compiled", error);
-        }
-        if (cache_dir != NULL) {
-            shr_cache_store(module->compiled, cache_dir, &module->hash, module->name);
-        }
-    }
     return 0;
 }
 
@@ -82,47 +54,16 @@ static char *find_unsupported(const struct shr_module *module) {
     return why;
 }
 
-static wasmtime_error_t *define(wasmtime_linker_t *linker, const wasm_importtype_t *type,
-                                struct shr_module_import *import) {
-    const wasm_name_t *module_name = wasm_importtype_module(type);
-    const wasm_name_t *name = wasm_importtype_name(type);
-    wasmtime_func_unchecked_callback_t call = shr_import_trap;
-    if (import->status == SHR_IMPORT_ABI) {
-        call = shr_abi_callback(shr_abi_find(import->module, import->name, import->type));
+static int make_runnable(struct shr_module *module, struct shr_bytes binary, const char *cache_dir,
+                         struct shrewd_error *err) {
+    int status = shr_form_endable(module, binary, cache_dir, err);
+    if (status == 0) {
+        status = shr_form_link(module, &module->plain, err);
     }
-    return wasmtime_linker_define_func_unchecked(
-        linker, module_name->data, module_name->size, name->data, name->size,
-        wasm_externtype_as_functype_const(wasm_importtype_type(type)), call, import, NULL);
-}
-
-static int link_imports(struct shr_module *module, wasmtime_linker_t *linker,
-                        struct shrewd_error *err) {
-    wasm_importtype_vec_t types;
-    wasmtime_module_imports(module->compiled, &types);
-    int code = 0;
-    for (size_t i = 0; code == 0 && i < types.size; i++) {
-        wasmtime_error_t *error = define(linker, types.data[i], &module->info.imports[i]);
-        if (error != NULL) {
-            code = module_error(err, module->name, "cannot be linked", error);
-        }
+    if (status == 0) {
+        status = shr_form_link(module, &module->endable, err);
     }
-    wasm_importtype_vec_delete(&types);
-    return code;
-}
-
-static int link_module(struct shr_module *module, struct shrewd_error *err) {
-    wasmtime_linker_t *linker = wasmtime_linker_new(module->wasm);
-    wasmtime_linker_allow_shadowing(linker, true); /* one function may be imported twice */
-    int code = link_imports(module, linker, err);
-    if (code == 0) {
-        wasmtime_error_t *error =
-            wasmtime_linker_instantiate_pre(linker, module->compiled, &module->pre);
-        if (error != NULL) {
-            code = module_error(err, module->name, "cannot be linked", error);
-        }
-    }
-    wasmtime_linker_delete(linker);
-    return code;
+    return status;
 }
 
 /* Takes a module that cannot run, too. */
@@ -135,14 +76,14 @@ static int load(struct shr_module **out, struct shr_engine *engine, struct shr_b
         return status;
     }
     struct shr_module *module = shr_alloc(sizeof *module);
-    module->wasm = engine->wasm;
+    module->engine = engine;
     module->name = shr_strdup(name);
     shr_sha256(&module->hash, binary);
-    status = compile(module, binary, cache_dir, err);
+    status = shr_form_plain(module, binary, cache_dir, err);
     if (status == 0) {
         shr_info_fill(module, binary);
         module->unusable = find_unsupported(module);
-        status = module->unusable == NULL ? link_module(module, err) : 0;
+        status = module->unusable == NULL ? make_runnable(module, binary, cache_dir, err) : 0;
     }
     if (translated.data != NULL) {
         wasm_byte_vec_delete(&translated);
@@ -208,12 +149,8 @@ void shr_module_free(struct shr_module *module) {
     if (module == NULL) {
         return;
     }
-    if (module->pre != NULL) {
-        wasmtime_instance_pre_delete(module->pre);
-    }
-    if (module->compiled != NULL) {
-        wasmtime_module_delete(module->compiled);
-    }
+    shr_form_free(&module->plain);
+    shr_form_free(&module->endable);
     shr_info_free(&module->info);
     free(module->unusable);
     free(module->name);

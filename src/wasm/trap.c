@@ -62,7 +62,9 @@ void shr_error_text(struct shr_buf *out, wasmtime_error_t *error) {
     flatten(out);
 }
 
-static void add_frame(struct shr_buf *out, const wasm_frame_t *frame) {
+/* Offsets are those of the module as its author has it. */
+static void add_frame(struct shr_buf *out, const struct shr_loops_map *map,
+                      const wasm_frame_t *frame) {
     const wasm_name_t *name = wasmtime_frame_func_name(frame);
     if (name != NULL && name->size > 0) {
         size_t len = name->size < FRAME_NAME_MAX ? name->size : FRAME_NAME_MAX;
@@ -73,15 +75,19 @@ static void add_frame(struct shr_buf *out, const wasm_frame_t *frame) {
     size_t in_function = wasm_frame_func_offset(frame);
     size_t in_module = wasm_frame_module_offset(frame);
     if (in_function != SIZE_MAX && in_module != SIZE_MAX) {
+        size_t function = shr_loops_original(map, in_module - in_function);
+        in_module = shr_loops_original(map, in_module);
+        in_function = in_module - function;
         shr_buf_printf(out, " +0x%zx, module offset 0x%zx", in_function, in_module);
     }
     shr_buf_add_str(out, ")");
 }
 
-static void add_trace(struct shr_buf *out, const wasm_frame_vec_t *frames) {
+static void add_trace(struct shr_buf *out, const struct shr_loops_map *map,
+                      const wasm_frame_vec_t *frames) {
     for (size_t i = 0; i < frames->size && i < FRAMES_MAX; i++) {
         shr_buf_add_str(out, i == 0 ? "; in " : ", called by ");
-        add_frame(out, frames->data[i]);
+        add_frame(out, map, frames->data[i]);
     }
     if (frames->size > FRAMES_MAX) {
         shr_buf_printf(out, ", and so on");
@@ -89,7 +95,8 @@ static void add_trace(struct shr_buf *out, const wasm_frame_vec_t *frames) {
 }
 
 /* Where it happened; then frees trap and error. */
-static void take_trace(struct shr_buf *out, wasm_trap_t *trap, wasmtime_error_t *error) {
+static void take_trace(struct shr_buf *out, const struct shr_run *run, wasm_trap_t *trap,
+                       wasmtime_error_t *error) {
     wasm_frame_vec_t frames;
     if (trap == NULL && error == NULL) {
         return;
@@ -99,7 +106,7 @@ static void take_trace(struct shr_buf *out, wasm_trap_t *trap, wasmtime_error_t 
     } else {
         wasmtime_error_wasm_trace(error, &frames);
     }
-    add_trace(out, &frames);
+    add_trace(out, &run->form->map, &frames);
     wasm_frame_vec_delete(&frames);
     if (trap != NULL) {
         wasm_trap_delete(trap);
@@ -130,32 +137,48 @@ static void add_reason(struct shr_buf *out, const wasm_trap_t *trap,
     wasm_name_delete(&message);
 }
 
+/* The watchdog ended it. */
+static int ended(const struct shr_run *run, enum shr_watch_end end, const char *where,
+                 struct shrewd_error *err) {
+    const struct shr_guest_call *call = run->call;
+    if (end == SHR_WATCH_CANCELLED) {
+        return shr_fail(err, SHREWD_STOPPED, "%s at height %u was cancelled%s", call->entry,
+                        call->height, where);
+    }
+    return shr_fail(err, SHREWD_LIMIT, "%s at height %u ran longer than the %u ms allowed%s",
+                    call->entry, call->height, run->watch.allowed_ms, where);
+}
+
 int shr_run_failed(struct shr_run *run, wasm_trap_t *trap, wasmtime_error_t *error,
                    struct shrewd_error *err) {
     struct shr_buf text = {0};
+    struct shr_buf where = {0};
     int code = run->fault.code;
+    enum shr_watch_end end = shr_watch_finish(&run->watch);
+    if (code == 0 && end == SHR_WATCH_RUNS && !shr_memory_refused()) {
+        add_reason(&text, trap, error);
+    }
+    take_trace(&where, run, trap, error);
     if (shr_memory_refused()) {
-        take_trace(&text, trap, error);
-        shr_buf_clear(&text);
         code = shr_fail(err, SHREWD_NO_MEMORY,
                         "%s at height %u: the host has no memory left for the guest; nothing of "
                         "this call is kept",
                         run->call->entry, run->call->height);
     } else if (code != 0 && run->fault_is_host) {
-        take_trace(&text, trap, error);
         shr_fail(err, code, "%s", run->fault.message);
+    } else if (end != SHR_WATCH_RUNS) {
+        code = ended(run, end, shr_buf_cstr(&where), err);
     } else {
         if (code != 0) {
             shr_buf_add_str(&text, run->fault.message);
         } else {
             /* An error that is no trap: Wasmtime refused memory or table beyond the limits. */
             code = trap != NULL ? SHREWD_TRAP : SHREWD_LIMIT;
-            add_reason(&text, trap, error);
         }
-        take_trace(&text, trap, error);
-        shr_fail(err, code, "%s at height %u: %s", run->call->entry, run->call->height,
-                 shr_buf_cstr(&text));
+        shr_fail(err, code, "%s at height %u: %s%s", run->call->entry, run->call->height,
+                 shr_buf_cstr(&text), shr_buf_cstr(&where));
     }
     shr_buf_free(&text);
+    shr_buf_free(&where);
     return code;
 }
