@@ -27,7 +27,7 @@ static wasm_trap_t *trap_now(void) {
 }
 
 static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4), noinline, cold));
 
 static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...) {
     va_list args;
@@ -94,24 +94,43 @@ bool shr_guest_buffer(struct shr_bytes *out, struct shr_bytes memory, uint32_t p
     return true;
 }
 
-static wasm_trap_t *read_buffer(struct shr_run *run, struct shr_bytes *out, struct memory memory,
-                                uint32_t ptr, const char *function, const char *argument) {
-    char why[200];
-    if (!shr_guest_buffer(out, shr_bytes(memory.data, memory.size), ptr, why, sizeof why)) {
-        return fault(run, SHREWD_TRAP, "%s: argument '%s': %s", function, argument, why);
-    }
-    return NULL;
+static __attribute__((noinline, cold)) wasm_trap_t *bad_buffer(struct shr_run *run,
+                                                               struct memory memory, uint32_t ptr,
+                                                               const char *function,
+                                                               const char *argument) {
+    struct shr_bytes unused;
+    char why[200] = "";
+    shr_guest_buffer(&unused, shr_bytes(memory.data, memory.size), ptr, why, sizeof why);
+    return fault(run, SHREWD_TRAP, "%s: argument '%s': %s", function, argument, why);
 }
 
-static wasm_trap_t *check_room(struct shr_run *run, struct memory memory, uint32_t ptr,
-                               uint64_t len, const char *function, const char *argument) {
-    if (ptr + len > memory.size) {
-        return fault(run, SHREWD_TRAP,
-                     "%s: argument '%s': %llu bytes at pointer %u reach past the end of the "
-                     "memory of %zu bytes",
-                     function, argument, (unsigned long long)len, ptr, memory.size);
+/* As shr_guest_buffer, quickly. */
+static inline wasm_trap_t *read_buffer(struct shr_run *run, struct shr_bytes *out,
+                                       struct memory memory, uint32_t ptr, const char *function,
+                                       const char *argument) {
+    if (ptr >= 4 && ptr <= memory.size) {
+        uint32_t len = shr_get_le32(memory.data + ptr - 4);
+        if (len <= memory.size - ptr) {
+            *out = shr_bytes(memory.data + ptr, len);
+            return NULL;
+        }
     }
-    return NULL;
+    return bad_buffer(run, memory, ptr, function, argument);
+}
+
+static __attribute__((noinline, cold)) wasm_trap_t *no_room(struct shr_run *run,
+                                                            struct memory memory, uint32_t ptr,
+                                                            uint64_t len, const char *function,
+                                                            const char *argument) {
+    return fault(run, SHREWD_TRAP,
+                 "%s: argument '%s': %llu bytes at pointer %u reach past the end of the memory of "
+                 "%zu bytes",
+                 function, argument, (unsigned long long)len, ptr, memory.size);
+}
+
+static inline wasm_trap_t *check_room(struct shr_run *run, struct memory memory, uint32_t ptr,
+                                      uint64_t len, const char *function, const char *argument) {
+    return ptr + len > memory.size ? no_room(run, memory, ptr, len, function, argument) : NULL;
 }
 
 static wasm_trap_t *host_len(struct shr_run *run, wasmtime_val_raw_t *args) {
@@ -135,12 +154,7 @@ static wasm_trap_t *load_input(struct shr_run *run, wasmtime_val_raw_t *args) {
     return trap;
 }
 
-/* Fills the run's one-entry cache with the value of `key`. Nothing a guest does during a run
- * changes what it reads, so the entry stays right until the run ends. */
-static wasm_trap_t *look_up(struct shr_run *run, struct shr_bytes key) {
-    if (run->cached && shr_bytes_eq(shr_buf_bytes(&run->cached_key), key)) {
-        return NULL;
-    }
+static __attribute__((noinline)) wasm_trap_t *ask_host(struct shr_run *run, struct shr_bytes key) {
     run->cached = false;
     const struct shr_guest_host *host = run->call->host;
     int code = host->get(host->ctx, &run->cached_value, key, &run->fault);
@@ -150,15 +164,30 @@ static wasm_trap_t *look_up(struct shr_run *run, struct shr_bytes key) {
         return trap_now();
     }
     run->fault.code = 0;
-    shr_buf_set(&run->cached_key, key);
+    if (key.len <= run->cached_key.cap && key.len > 0) {
+        memcpy(run->cached_key.data, key.data, key.len);
+        run->cached_key.len = key.len;
+    } else {
+        shr_buf_set(&run->cached_key, key);
+    }
     run->cached_found = code == 0;
     run->cached = true;
     return NULL;
 }
 
+/* Fills the run's one-entry cache with the value of `key`. Nothing a guest does during a run
+ * changes what it reads, so the entry stays right until the run ends. */
+static inline wasm_trap_t *look_up(struct shr_run *run, struct shr_bytes key) {
+    if (run->cached && key.len == run->cached_key.len &&
+        (key.len == 0 || memcmp(key.data, run->cached_key.data, key.len) == 0)) {
+        return NULL;
+    }
+    return ask_host(run, key);
+}
+
 static wasm_trap_t *get_len(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
-    struct shr_bytes key;
+    struct shr_bytes key = {0};
     wasm_trap_t *trap = memory_of(run, &memory, "__get_len");
     if (trap == NULL) {
         trap = read_buffer(run, &key, memory, (uint32_t)args[0].i32, "__get_len", "key");
@@ -182,7 +211,7 @@ static wasm_trap_t *get_len(struct shr_run *run, wasmtime_val_raw_t *args) {
 
 static wasm_trap_t *get(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
-    struct shr_bytes key;
+    struct shr_bytes key = {0};
     uint32_t out = (uint32_t)args[1].i32;
     wasm_trap_t *trap = memory_of(run, &memory, "__get");
     if (trap == NULL) {
@@ -215,7 +244,7 @@ static wasm_trap_t *flush(struct shr_run *run, wasmtime_val_raw_t *args) {
         return NULL; /* newer guests pass other things here: not even looked at */
     }
     struct memory memory;
-    struct shr_bytes message;
+    struct shr_bytes message = {0};
     wasm_trap_t *trap = memory_of(run, &memory, "__flush");
     if (trap == NULL) {
         trap = read_buffer(run, &message, memory, (uint32_t)args[0].i32, "__flush", "ptr");
@@ -239,7 +268,7 @@ static wasm_trap_t *flush(struct shr_run *run, wasmtime_val_raw_t *args) {
 
 static wasm_trap_t *log_text(struct shr_run *run, wasmtime_val_raw_t *args) {
     struct memory memory;
-    struct shr_bytes text;
+    struct shr_bytes text = {0};
     wasm_trap_t *trap = memory_of(run, &memory, "__log");
     if (trap == NULL) {
         trap = read_buffer(run, &text, memory, (uint32_t)args[0].i32, "__log", "ptr");
@@ -295,7 +324,7 @@ static void add_utf16(struct shr_buf *out, struct shr_bytes text, size_t units_m
 
 static void add_abort_text(struct shr_buf *out, struct memory memory, uint32_t ptr,
                            size_t units_max) {
-    struct shr_bytes text;
+    struct shr_bytes text = {0};
     struct shr_buf utf8 = {0};
     char why[200];
     if (ptr == 0) {
