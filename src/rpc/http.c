@@ -7,6 +7,7 @@
 #include "rpc/http.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -30,6 +31,7 @@ struct request {
     struct shr_server *server;
     struct MHD_Connection *connection;
     struct shr_hangup_item watched; /* while suspended */
+    uint32_t kind;                  /* of call, for the lanes */
     enum phase phase;
     enum refusal refusal;
     uint64_t received; /* bytes of body */
@@ -151,9 +153,12 @@ static void run_job(struct shr_job *job, bool abandoned) {
     } else if (shr_hangup_now(request->watched.fd)) {
         abandon(request);
     } else {
+        uint64_t start_ns = shr_now_ns(), start_cpu_ns = shr_lane_cpu_ns();
         uint32_t errors = shr_rpc_body_answer(&request->reply, &request->parsed, &server->env,
                                               &request->watched.gone);
         atomic_fetch_add(&server->stats.faults, errors);
+        shr_lane_ended(&server->lanes, request->kind, shr_lane_cpu_ns() - start_cpu_ns,
+                       shr_now_ns() - start_ns);
     }
     shr_hangups_remove(server->hangups, &request->watched);
     resume(request);
@@ -183,7 +188,9 @@ int shr_http_hangups_start(struct shr_server *server, struct shrewd_error *err) 
 
 static enum MHD_Result hand_over(struct request *request) {
     struct shr_server *server = request->server;
+    request->kind = shr_lane_kind(&request->parsed);
     request->job.run = run_job;
+    request->job.slow = shr_lane_slow(&server->lanes, request->kind);
     request->phase = QUEUED;
     MHD_suspend_connection(request->connection);
     shr_hangups_add(server->hangups, &request->watched);

@@ -4,6 +4,7 @@
 
 #include "rpc/hangup.h"
 #include "rpc/jsonrpc.h"
+#include "rpc/lanes.h"
 #include "rpc/workers.h"
 
 #include <microhttpd.h>
@@ -27,6 +28,7 @@ struct shr_server {
     struct shr_rpc_env env;
     struct shr_http_stats stats;
     struct shr_workers *workers;
+    struct shr_lanes lanes;
     struct shr_hangups *hangups; /* of the clients whose calls wait or run */
     uint32_t n_workers, queue_max;
     struct MHD_Daemon *daemon;

@@ -124,6 +124,22 @@ bool shr_rpc_body_needs_worker(const struct shr_rpc_body *body) {
     return false;
 }
 
+struct shr_bytes shr_rpc_body_subject(const struct shr_rpc_body *body) {
+    const struct shr_rpc_call *call = body->calls;
+    struct shr_params params;
+    if (body->batch) {
+        return shr_bytes_str("batch");
+    }
+    if (shr_params_bind(&params, &call->method->params, &body->json, call->params, NULL) == 0) {
+        for (int i = 0; call->method->params.names[i] != NULL; i++) {
+            if (strcmp(call->method->params.names[i], "view") == 0) {
+                return shr_json_raw(&body->json, params.at[i]);
+            }
+        }
+    }
+    return shr_bytes_str(call->method->name);
+}
+
 static void write_head(struct shr_buf *reply, const struct shr_json *json, uint32_t id) {
     shr_buf_add_str(reply, "{\"jsonrpc\":\"2.0\",\"id\":");
     if (id == SHR_JSON_NONE) {

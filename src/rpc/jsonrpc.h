@@ -30,6 +30,9 @@ void shr_rpc_body_parse(struct shr_rpc_body *out, struct shr_bytes text);
 void shr_rpc_body_free(struct shr_rpc_body *body);
 /* True when answering it runs a guest. */
 bool shr_rpc_body_needs_worker(const struct shr_rpc_body *body);
+/* What a body that needs a worker asks for, as bytes to compare: the view's name as it was written,
+ * or the method's where there is none, or "batch". */
+struct shr_bytes shr_rpc_body_subject(const struct shr_rpc_body *body);
 /* Appends the reply; appends nothing when only notifications came. `gone` (may be NULL) becomes
  * true when the client has left: the guest call in hand then ends, and the rest is not run.
  * Returns the number of error objects in the reply. */

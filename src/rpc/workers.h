@@ -1,7 +1,10 @@
-/* workers.h: a fixed number of threads that run guests, fed by one bounded queue.
+/* workers.h: a fixed number of threads that run guests, fed by one bounded queue of two lanes.
  *
- * Every job pushed is finished exactly once: by a worker, or, when the queue is dropped at the
- * end, as abandoned by the thread that drains.
+ * Jobs that are likely to take long (`slow`) run on three of four threads at most, of a lower
+ * priority and on all processors but one: so there is a thread and a processor for the others,
+ * which run anywhere.
+ * A lane is served in order. Every job pushed is finished exactly once: by a worker, or, when the
+ * queue is dropped at the end, as abandoned by the thread that drains.
  */
 #ifndef SHR_RPC_WORKERS_H
 #define SHR_RPC_WORKERS_H
@@ -16,14 +19,16 @@ struct shr_workers;
 /* Embedded in what the caller queues. */
 struct shr_job {
     struct shr_job *next; /* private */
+    bool slow;
     /* May free the job. `abandoned`: it was not its turn before the end; answer, do not run. */
     void (*run)(struct shr_job *job, bool abandoned);
 };
 
-/* Threads with SHR_GUEST_THREAD_STACK each. `queue_max`: jobs that wait for a thread. */
+/* Threads with SHR_GUEST_THREAD_STACK each. `queue_max`: jobs that wait for a thread; slow ones
+ * leave a quarter of that to the others. */
 int shr_workers_start(struct shr_workers **out, uint32_t threads, uint32_t queue_max,
                       struct shrewd_error *err);
-/* False when the queue is full or drained: the job is then untouched. */
+/* False when there is no room for it, or the queue is drained: the job is then untouched. */
 bool shr_workers_push(struct shr_workers *workers, struct shr_job *job);
 /* Takes a job out of the queue again; false when it is not there (any more). */
 bool shr_workers_take(struct shr_workers *workers, struct shr_job *job);

@@ -137,9 +137,10 @@ static void test_threads(void **state) {
     assert_true(shr_server_stop(server, 2000));
 }
 
-/* Two run, three wait, the sixth is refused at once; what runs no guest is answered meanwhile. */
+/* Two run (the third thread is kept for quick calls), three wait, the sixth is refused at once;
+ * what runs no guest is answered meanwhile. */
 static void test_queue_full(void **state) {
-    struct shr_server *server = start(2, 3);
+    struct shr_server *server = start(3, 3);
     uint16_t port = shr_server_port(server);
     int fds[6];
     for (int i = 0; i < 6; i++) {
@@ -264,6 +265,61 @@ static void test_broken_off(void **state) {
     assert_true(shr_server_stop(server, 2000));
 }
 
+/* Slow calls, however many, leave a thread, and room in the queue, for the others. */
+static void test_slow_stand_aside(void **state) {
+    struct shr_server *server = start(4, 8);
+    uint16_t port = shr_server_port(server);
+    int fds[12], other = client_connect(port);
+    for (int i = 0; i < 10; i++) { /* "echo" is known to be quick then */
+        client_post(other, shr_bytes_str(VIEW("echo")));
+        expect(other, EMPTY_REPLY);
+    }
+    for (int i = 0; i < 12; i++) {
+        fds[i] = client_connect(port);
+        client_post(fds[i], shr_bytes_str(VIEW("wait")));
+        wait_running(i < 3 ? i + 1 : 3);
+    }
+    for (int i = 9; i < 12; i++) { /* three run, six wait: three quarters of the queue */
+        expect_part(fds[i], "\"code\":-32001,");
+    }
+    for (int i = 0; i < 50; i++) {
+        client_post(other, shr_bytes_str(VIEW("echo")));
+        expect(other, EMPTY_REPLY);
+    }
+    assert_int_equal(metric(port, "\nshrewd_view_queue "), 6);
+    assert_int_equal(atomic_load(&fake.running), 3);
+    atomic_store(&fake.gate, true);
+    for (int i = 0; i < 9; i++) {
+        expect(fds[i], EMPTY_REPLY);
+    }
+    for (int i = 0; i < 12; i++) {
+        close(fds[i]);
+    }
+    close(other);
+    assert_true(shr_server_stop(server, 2000));
+}
+
+/* One thread alone serves both lanes in turn. */
+static void test_one_thread(void **state) {
+    struct shr_server *server = start(1, 100);
+    uint16_t port = shr_server_port(server);
+    int fds[20];
+    atomic_store(&fake.gate, true);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 20; i++) {
+            fds[i] = client_connect(port);
+            client_post(fds[i], shr_bytes_str(i % 2 == 0 ? VIEW("echo")
+                                              : i == 1   ? VIEW("sleep")
+                                                         : VIEW("wait")));
+        }
+        for (int i = 0; i < 20; i++) {
+            expect(fds[i], EMPTY_REPLY);
+            close(fds[i]);
+        }
+    }
+    assert_true(shr_server_stop(server, 5000));
+}
+
 static void *open_gate(void *ctx) {
     usleep(200000);
     atomic_store(&fake.gate, true);
@@ -272,7 +328,7 @@ static void *open_gate(void *ctx) {
 
 /* Stopping waits for what runs and what waits, and every client has its answer. */
 static void test_stop_answers(void **state) {
-    struct shr_server *server = start(2, 100);
+    struct shr_server *server = start(3, 100);
     uint16_t port = shr_server_port(server);
     int fds[10];
     for (int i = 0; i < 10; i++) {
@@ -331,11 +387,12 @@ static void test_stop_idle(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parallel),   cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_queue_full), cmocka_unit_test(test_client_leaves),
-        cmocka_unit_test(test_broken_off), cmocka_unit_test(test_stop_answers),
-        cmocka_unit_test(test_stop_stuck), cmocka_unit_test(test_stop_idle),
-        cmocka_unit_test(test_stop_ends),  cmocka_unit_test(test_leaving_cancels),
+        cmocka_unit_test(test_parallel),         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_queue_full),       cmocka_unit_test(test_client_leaves),
+        cmocka_unit_test(test_broken_off),       cmocka_unit_test(test_stop_answers),
+        cmocka_unit_test(test_stop_stuck),       cmocka_unit_test(test_stop_idle),
+        cmocka_unit_test(test_stop_ends),        cmocka_unit_test(test_leaving_cancels),
+        cmocka_unit_test(test_slow_stand_aside), cmocka_unit_test(test_one_thread),
     };
     return cmocka_run_group_tests_name("server under load", tests, NULL, NULL);
 }
