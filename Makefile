@@ -20,6 +20,7 @@ test: ## every test: unit, structure, functional, fuzz, sanitizers (about 20 min
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) JOBS=$(JOBS) tools/run-tests
 
 check: ## formatting, clang-tidy and structure
+	@tools/deps --test
 	@tools/check-format
 	@tools/check-structure
 	@tools/build release --configure-only
