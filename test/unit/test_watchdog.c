@@ -271,7 +271,7 @@ static void many_at_once_beside_good_ones(void **state) {
     assert_int_equal(atomic_load(&ended_runs), THREADS * PER_THREAD);
     print_message("200 at once: the last %.1f ms past its deadline\n",
                   (double)atomic_load(&worst_ns) / 1e6);
-    assert_in_range(atomic_load(&worst_ns), 0, 8 * GRACE_MS * 1000000ull);
+    assert_in_range(atomic_load(&worst_ns), 0, 20 * GRACE_MS * 1000000ull);
     assert_good(module);
 }
 
