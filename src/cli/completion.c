@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define LEVELS "debug info warn error off"
+#define ZSH_LEVELS "(" LEVELS ")"
+#define FISH_LEVELS " -x -a '" LEVELS "'"
 
 enum words { WORDS_NONE, WORDS_FILES, WORDS_DIRS, WORDS_LEVELS, WORDS_CHOICE };
 
@@ -64,7 +66,7 @@ static void bash_values(enum words words, const char *reply) {
 
 /* The words of a choice, with spaces between. */
 static void print_choice(const struct shr_option *option) {
-    for (const char *at = option->arg; *at != 0; at++) {
+    for (const char *at = option->arg; at != NULL && *at != 0; at++) {
         putchar(*at == '|' ? ' ' : *at);
     }
 }
@@ -125,7 +127,7 @@ static void print_quoted(const char *text, const char *special) {
 static void zsh_option(const struct shr_option *option) {
     static const char *const actions[] = {
         [WORDS_NONE] = "",          [WORDS_FILES] = "_files",
-        [WORDS_DIRS] = "_files -/", [WORDS_LEVELS] = "(" LEVELS ")",
+        [WORDS_DIRS] = "_files -/", [WORDS_LEVELS] = ZSH_LEVELS,
         [WORDS_CHOICE] = "",
     };
     printf("            '--%s%s[", option->name, option->arg != NULL ? "=" : "");
@@ -213,7 +215,7 @@ static void fish_option(const struct shr_command *command, const struct shr_opti
         [WORDS_NONE] = " -x",
         [WORDS_FILES] = " -r -F",
         [WORDS_DIRS] = " -x -a '(__fish_complete_directories)'",
-        [WORDS_LEVELS] = " -x -a '" LEVELS "'",
+        [WORDS_LEVELS] = FISH_LEVELS,
         [WORDS_CHOICE] = " -x -a '",
     };
     fish_condition(command);

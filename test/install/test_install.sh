@@ -16,7 +16,7 @@ for file in bin/shrewd bin/rockshrew-mono share/man/man1/shrewd.1 share/shrewd/b
     [ -s "$room/prefix/$file" ] || { echo "not installed: $file" >&2; exit 1; }
 done
 "$room/prefix/bin/shrewd" --version
-"$room/prefix/bin/rockshrew-mono" --help | grep -q -- --daemon-rpc-url
+"$room/prefix/bin/rockshrew-mono" --help | grep -- --daemon-rpc-url >/dev/null
 if grep -rIl "$room/stage" "$room/prefix"; then
     echo "these files name the staging folder" >&2
     exit 1
