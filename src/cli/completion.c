@@ -5,11 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEVELS "debug info warn error off"
-#define ZSH_LEVELS "(" LEVELS ")"
-#define FISH_LEVELS " -x -a '" LEVELS "'"
+#define LEVELS "debug|info|warn|error|off"
 
-enum words { WORDS_NONE, WORDS_FILES, WORDS_DIRS, WORDS_LEVELS, WORDS_CHOICE };
+enum words { WORDS_NONE, WORDS_FILES, WORDS_DIRS, WORDS_CHOICE };
 
 /* What the value of a flag may be completed from. */
 static enum words words_of(const struct shr_option *option) {
@@ -20,7 +18,6 @@ static enum words words_of(const struct shr_option *option) {
     case SHR_OPTION_DIR:
         return WORDS_DIRS;
     case SHR_OPTION_LEVEL:
-        return WORDS_LEVELS;
     case SHR_OPTION_CHOICE:
         return WORDS_CHOICE;
     default:
@@ -66,7 +63,8 @@ static void bash_values(enum words words, const char *reply) {
 
 /* The words of a choice, with spaces between. */
 static void print_choice(const struct shr_option *option) {
-    for (const char *at = option->arg; at != NULL && *at != 0; at++) {
+    const char *words = option->kind == SHR_OPTION_LEVEL ? LEVELS : option->arg;
+    for (const char *at = words == NULL ? "" : words; *at != 0; at++) {
         putchar(*at == '|' ? ' ' : *at);
     }
 }
@@ -87,7 +85,6 @@ static void print_bash(void) {
                              "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")");
     bash_values(WORDS_DIRS, "\n        compopt -o filenames 2>/dev/null\n"
                             "        mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")");
-    bash_values(WORDS_LEVELS, "\n        COMPREPLY=($(compgen -W '" LEVELS "' -- \"$cur\"))");
     bash_choices();
     bash_values(WORDS_NONE, "");
     puts("    esac\n    case $command in");
@@ -126,8 +123,9 @@ static void print_quoted(const char *text, const char *special) {
 
 static void zsh_option(const struct shr_option *option) {
     static const char *const actions[] = {
-        [WORDS_NONE] = "",          [WORDS_FILES] = "_files",
-        [WORDS_DIRS] = "_files -/", [WORDS_LEVELS] = ZSH_LEVELS,
+        [WORDS_NONE] = "",
+        [WORDS_FILES] = "_files",
+        [WORDS_DIRS] = "_files -/",
         [WORDS_CHOICE] = "",
     };
     printf("            '--%s%s[", option->name, option->arg != NULL ? "=" : "");
@@ -215,7 +213,6 @@ static void fish_option(const struct shr_command *command, const struct shr_opti
         [WORDS_NONE] = " -x",
         [WORDS_FILES] = " -r -F",
         [WORDS_DIRS] = " -x -a '(__fish_complete_directories)'",
-        [WORDS_LEVELS] = FISH_LEVELS,
         [WORDS_CHOICE] = " -x -a '",
     };
     fish_condition(command);
