@@ -40,8 +40,16 @@ static int room_get(void *ctx, struct shr_buf *value, struct shr_bytes key,
     return 0;
 }
 
+/* An empty state: the view looks for one key, and what is measured is the instance. */
+static int empty_get(void *ctx, struct shr_buf *value, struct shr_bytes key,
+                     struct shrewd_error *err) {
+    return SHREWD_NOT_FOUND;
+}
+
 static void room_call(struct subject *subject, enum what what) {
-    struct shr_guest_call call = {.entry = VIEW, .host = &subject->host};
+    static const struct shr_guest_host empty = {.get = empty_get};
+    struct shr_guest_call call = {.entry = VIEW,
+                                  .host = what == INSTANTIATE ? &empty : &subject->host};
     struct shr_deadline deadline = {.at_ns = shr_now_ns() + 10000000000u, .allowed_ms = 10000};
     struct shr_instance_limits limits = {
         .memory_max = 1u << 30, .result_max = 64u << 20, .log_lines_max = 100};
@@ -78,9 +86,6 @@ static void measure(struct subject *subject, int n_kinds, enum what what, const 
     static uint64_t ns[KINDS][CALLS];
     for (int first = -WARM_UP; first < CALLS; first += TURN) {
         for (int kind = 0; kind < n_kinds; kind++) {
-            if (kind == ROOM && what == INSTANTIATE) {
-                continue;
-            }
             for (int i = first; i < first + TURN; i++) {
                 uint64_t start = shr_now_ns();
                 one_call(subject, kind, what);
@@ -90,10 +95,8 @@ static void measure(struct subject *subject, int n_kinds, enum what what, const 
     }
     for (int kind = 0; kind < n_kinds; kind++) {
         char name[100];
-        if (kind != ROOM || what != INSTANTIATE) {
-            snprintf(name, sizeof name, "view.%s_%s_us", kinds[kind], format);
-            print_result(name, percentile_us(ns[kind], CALLS, 0.5), "us");
-        }
+        snprintf(name, sizeof name, "view.%s_%s_us", kinds[kind], format);
+        print_result(name, percentile_us(ns[kind], CALLS, 0.5), "us");
     }
 }
 
