@@ -110,7 +110,6 @@ static int tour(struct demo *demo, struct shrewd_error *err) {
         demo->source = NULL; /* the daemon has closed it */
         return code;
     }
-    start = atomic_load(&demo->daemon.progress.started_ns);
     code = wait_for_tip(demo, err);
     if (code == 0) {
         start = atomic_load(&demo->daemon.progress.started_ns);

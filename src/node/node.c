@@ -277,7 +277,8 @@ static void op_close(struct shr_source *source) {
 #define NODE_OPS(shown)                                                                            \
     {                                                                                              \
         .tip = op_tip, .hash_at = op_hash_at, .block = op_block, .wait = op_wait,                  \
-        .genesis = op_genesis, .close = op_close, .wake = op_wake, .halt = op_halt, .name = shown  \
+        .genesis = op_genesis, .close = op_close, .wake = op_wake, .halt = op_halt,                \
+        .name = (shown)                                                                            \
     }
 
 static const struct shr_source_ops rpc_ops = NODE_OPS("rpc");

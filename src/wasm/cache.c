@@ -208,7 +208,9 @@ static void prune(int dir_fd) {
         }
     }
     closedir(dir);
-    qsort(entries, n, sizeof *entries, by_age);
+    if (n > 0) {
+        qsort(entries, n, sizeof *entries, by_age);
+    }
     for (size_t i = 0; i < n; i++) {
         if (i + ENTRIES_MAX < n) {
             unlinkat(dir_fd, entries[i].name, 0);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "wasm/flush.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,9 @@ struct memory {
 
 /* Any trap will do: the run's fault says what happened. */
 static wasm_trap_t *trap_now(void) {
-    return wasmtime_trap_new("ended by an import", strlen("ended by an import"));
+    wasm_trap_t *trap = wasmtime_trap_new("ended by an import", strlen("ended by an import"));
+    assert(trap != NULL); /* out of memory, Wasmtime aborts */
+    return trap;
 }
 
 static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...)

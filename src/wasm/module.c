@@ -70,7 +70,7 @@ static int make_runnable(struct shr_module *module, struct shr_bytes binary, con
 static int load(struct shr_module **out, struct shr_engine *engine, struct shr_bytes code,
                 const char *name, const char *cache_dir, struct shrewd_error *err) {
     wasm_byte_vec_t translated = {0, NULL};
-    struct shr_bytes binary;
+    struct shr_bytes binary = {NULL, 0};
     int status = to_binary(&binary, &translated, code, name, err);
     if (status != 0) {
         return status;
