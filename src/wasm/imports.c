@@ -22,6 +22,18 @@ struct memory {
     size_t size;
 };
 
+/* Notes why the run ends. */
+static void note_fault(struct shr_run *run, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4), noinline, cold));
+
+static void note_fault(struct shr_run *run, int code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    run->fault.code = code;
+    vsnprintf(run->fault.message, sizeof run->fault.message, format, args);
+    va_end(args);
+}
+
 /* Any trap will do: the run's fault says what happened. */
 static wasm_trap_t *trap_now(void) {
     wasm_trap_t *trap = wasmtime_trap_new("ended by an import", strlen("ended by an import"));
@@ -29,17 +41,7 @@ static wasm_trap_t *trap_now(void) {
     return trap;
 }
 
-static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4), noinline, cold));
-
-static wasm_trap_t *fault(struct shr_run *run, int code, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    run->fault.code = code;
-    vsnprintf(run->fault.message, sizeof run->fault.message, format, args);
-    va_end(args);
-    return trap_now();
-}
+#define fault(...) (note_fault(__VA_ARGS__), trap_now())
 
 /* The guest's memory; a trap when it exports none. */
 static inline wasm_trap_t *memory_of(struct shr_run *run, struct memory *memory,
