@@ -52,8 +52,9 @@ void shr_skip(struct shr_reader *reader, size_t len) {
 }
 
 void shr_skip_valtype(struct shr_reader *reader) {
+    static const uint8_t known[] = {0x7f, 0x7e, 0x7d, 0x7c, 0x7b, 0x70, 0x6f};
     uint8_t type = shr_read_u8(reader);
-    if (reader->wrong == NULL && memchr("\x7f\x7e\x7d\x7c\x7b\x70\x6f", type, 7) == NULL) {
+    if (reader->wrong == NULL && memchr(known, type, sizeof known) == NULL) {
         wrong(reader, "a type that is not known");
     }
 }
