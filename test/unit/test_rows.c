@@ -10,6 +10,7 @@ static const struct shr_identity identity = {.start_height = 1};
 static struct shr_state *make(struct shr_store *store) {
     struct shr_state *state = NULL;
     assert_ok(shr_state_open(&state, store, &identity, false, err));
+    shr_state_set_cache(state, 0); /* or reads would not come to the rows that are damaged */
     for (uint32_t height = 1; height <= 4; height++) {
         struct shr_pair pairs[] = {{TEXT("a"), shr_bytes(&height, sizeof height)},
                                    {TEXT("b"), TEXT("of block 2")}};
