@@ -10,7 +10,6 @@ static const struct shr_identity identity = {.start_height = 1};
 static struct shr_state *make(struct shr_store *store) {
     struct shr_state *state = NULL;
     assert_ok(shr_state_open(&state, store, &identity, false, err));
-    shr_state_set_cache(state, 0); /* or reads would not come to the rows that are damaged */
     for (uint32_t height = 1; height <= 4; height++) {
         struct shr_pair pairs[] = {{TEXT("a"), shr_bytes(&height, sizeof height)},
                                    {TEXT("b"), TEXT("of block 2")}};
@@ -44,18 +43,13 @@ static int act_on_reader(struct shr_state *state, enum action action, struct shr
     return code;
 }
 
-static int act(struct shr_state *state, struct shr_store *store, enum action action,
-               struct shrewd_error *err) {
+static int act(struct shr_state *state, enum action action, struct shrewd_error *err) {
     struct shr_pair pair = {TEXT("a"), TEXT("next")};
     struct shr_block_change change = {.height = 5, .pairs = &pair, .n_pairs = 1};
     struct shr_block_record record;
-    struct shr_state *again = NULL;
-    int code;
     switch (action) {
     case OPEN:
-        code = shr_state_open(&again, shr_store_new_overlay(store, NULL), NULL, false, err);
-        shr_state_close(again);
-        return code;
+        return 0;
     case BLOCK:
         return shr_state_block(state, &record, 3, err);
     case APPLY:
@@ -67,6 +61,25 @@ static int act(struct shr_state *state, struct shr_store *store, enum action act
     default:
         return act_on_reader(state, action, err);
     }
+}
+
+/* Opens what is in `store` anew, so that nothing is known of its rows from before, and acts. What
+ * is written goes to an overlay, of which nothing must be left after a failure. */
+static int reopen_and_act(struct shr_store *store, enum action action,
+                          struct shrewd_error *failed) {
+    struct shr_store *overlay = shr_store_new_overlay(store, NULL);
+    struct shr_state *state = NULL;
+    struct shr_batch written = {0};
+    int code = shr_state_open(&state, overlay, NULL, false, failed);
+    if (code != 0) {
+        return code;
+    }
+    code = act(state, action, failed);
+    assert_ok(shr_overlay_collect(overlay, &written, err));
+    assert_true(code == 0 || written.n == 0);
+    shr_batch_free(&written);
+    shr_state_close(state);
+    return code;
 }
 
 struct damage {
@@ -114,7 +127,7 @@ static const struct damage damages[] = {
     {BLOCK, SHR_TABLE_BLOCKS, HEIGHT("\3"), GONE,
      "'blocks', key 0x00000003: the record of a block"},
     {BLOCK, SHR_TABLE_BLOCKS, HEIGHT("\3"), BYTES("short"), "wrong length"},
-    {BLOCK, SHR_TABLE_META, BYTES("tip"), {tip_below, sizeof tip_below}, "below the first block"},
+    {OPEN, SHR_TABLE_META, BYTES("tip"), {tip_below, sizeof tip_below}, "not the last block"},
     {APPLY, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"), "'latest', key 0x61"},
     {APPLY, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc\0\0\0\5"), "newer than the tip"},
     {APPLY, SHR_TABLE_META, BYTES("tip"), BYTES("abc"), "'default', key 0x746970"},
@@ -134,7 +147,6 @@ static const struct damage damages[] = {
     {ROLL_BACK, SHR_TABLE_HISTORY, HISTORY_A("\3"), GONE, "that a block replaced is missing"},
     {ROLL_BACK, SHR_TABLE_HISTORY, HISTORY_A("\3"), BYTES("abc"), "a version is shorter"},
     {ROLL_BACK, SHR_TABLE_HISTORY, HISTORY_A("\3"), BYTES("\0\0\0\3"), "not older"},
-    {ROLL_BACK, SHR_TABLE_BLOCKS, HEIGHT("\4"), GONE, "the record of a block"},
     {ROLL_BACK, SHR_TABLE_BLOCKS, HEIGHT("\2"), GONE, "the record of a block"},
     {ROLL_BACK_ALL, SHR_TABLE_BLOCKS, HEIGHT("\1"), GONE, "the record of a block"},
     {ROLL_BACK_ALL, SHR_TABLE_META, BYTES("tip"), BYTES("abc"), "'default', key 0x746970"},
@@ -157,11 +169,7 @@ static void every_damage_is_reported(void **unused) {
         struct shr_store *store = shr_store_new_memory();
         struct shr_state *state = make(store);
         write_row(store, damage);
-        uint64_t bytes[2], entries[2][SHR_TABLE_COUNT];
-        assert_ok(shr_store_size(store, &bytes[0], entries[0], err));
-        assert_fails(act(state, store, damage->action, err), SHREWD_CORRUPT, damage->message);
-        assert_ok(shr_store_size(store, &bytes[1], entries[1], err));
-        assert_int_equal(bytes[0], bytes[1]); /* nothing was written */
+        assert_fails(reopen_and_act(store, damage->action, err), SHREWD_CORRUPT, damage->message);
         shr_state_close(state);
     }
 }
@@ -171,7 +179,7 @@ static void sound_rows_pass(void **unused) {
     for (enum action action = OPEN; action <= ROLL_BACK_ALL; action++) {
         struct shr_store *store = shr_store_new_memory();
         struct shr_state *state = make(store);
-        assert_ok(act(state, store, action, err));
+        assert_ok(reopen_and_act(store, action, err));
         shr_state_close(state);
     }
 }
