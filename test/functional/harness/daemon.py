@@ -10,7 +10,7 @@ import time
 
 from harness import paths
 from harness.node import AUTH
-from harness.process import wait_for
+from harness.process import die_with_parent, wait_for
 from harness.rpc import Rpc
 from harness.schema import check_reply
 
@@ -77,14 +77,19 @@ class Daemon:
                     words.append(str(value))
         return words
 
-    def spawn(self, **more):
-        """Starts the program without waiting for anything. more: for subprocess.Popen."""
+    def spawn(self, prepare=None):
+        """Starts the program without waiting for anything. prepare: called in the new process."""
+        def before():
+            die_with_parent()
+            if prepare:
+                prepare()
+
         self.port = None
         self._close_rpc()
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(self.words(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**ENVIRONMENT, **self.env},
-                                            start_new_session=True, **more)
+                                            start_new_session=True, preexec_fn=before)
         return self
 
     def start(self, timeout=60):

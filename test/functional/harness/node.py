@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 from harness.paths import bitcoind_command
-from harness.process import free_port, wait_for
+from harness.process import die_with_parent, free_port, wait_for
 from harness.rpc import Rpc, RpcError
 
 AUTH = "shrewd:functional-test"
@@ -44,7 +44,7 @@ class Node:
             arguments.append(f"-zmqpubhashblock=tcp://127.0.0.1:{self.zmq_port}")
         self.process = subprocess.Popen([*self.command, *arguments], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        start_new_session=True)
+                                        start_new_session=True, preexec_fn=die_with_parent)
         self.rpc = Rpc(self.rpc_port, AUTH)
         wait_for("the node's RPC", self._answers)
         return self
