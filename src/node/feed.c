@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define DEFAULT_BLOCKS_MAX 64u
@@ -229,6 +230,8 @@ static void work(struct shr_feed *feed, struct job *job) {
 static void *run(void *arg) {
     struct shr_feed *feed = arg;
     struct job job = {0};
+    /* Working ahead can wait: where cores are scarce, views and the guest go first. */
+    setpriority(PRIO_PROCESS, (id_t)gettid(), 5);
     pthread_mutex_lock(&feed->lock);
     while (!feed->closing && !shr_stopped(feed->source->stop)) {
         uint64_t idle = idle_ms(feed);
