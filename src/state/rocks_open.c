@@ -221,6 +221,7 @@ static int look_at_families(const char *path, enum holding *out, struct shrewd_e
     char **names = rocksdb_list_column_families(options, path, &n, &message);
     rocksdb_options_destroy(options);
     if (message != NULL) {
+        rocksdb_list_column_families_destroy(names, n);
         return shr_rocks_fail(path, message, "cannot open", err);
     }
     char *foreign = NULL;

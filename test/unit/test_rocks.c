@@ -266,9 +266,11 @@ static void killed_while_writing(void **state) {
     char *dir = make_dir();
     struct rng rng = {9};
     uint32_t before = 0, grew = 0;
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 12 || (grew == 0 && i < 60); i++) {
         pid_t child = start("write", dir);
-        struct timespec pause = {.tv_nsec = 1000000L * (5 + rng_below(&rng, 300))};
+        /* A slow machine may not come to its first write in that time. */
+        struct timespec pause = {.tv_sec = i / 12,
+                                 .tv_nsec = 1000000L * (5 + rng_below(&rng, 300))};
         nanosleep(&pause, NULL);
         kill(child, SIGKILL);
         exit_of(child);
