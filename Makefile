@@ -4,7 +4,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 
-.PHONY: build deps demo test check bench fuzz asan tsan functional install clean help
+.PHONY: build deps demo test check bench soak fuzz asan tsan functional install clean help
 
 build: ## build the program, the library and the sample modules into build/ (the default)
 	@tools/build release -j$(JOBS)
@@ -29,7 +29,12 @@ check: ## formatting, clang-tidy and structure
 bench: ## measure, print a table, write build/bench.json
 	@tools/deps --test
 	@tools/build release -j$(JOBS)
-	@$$(tools/test-python) test/bench/bench.py build
+	@tools/bench build
+
+soak: ## ten minutes of views while blocks and reorgs arrive: the memory printed must stay flat
+	@tools/deps --test
+	@tools/build release -j$(JOBS)
+	@$$(tools/test-python) test/bench/soak.py build
 
 functional: build ## only the tests that drive the daemon against a real node
 	@tools/run-tests functional
