@@ -17,7 +17,7 @@ bool shr_lane_slow(const struct shr_lanes *lanes, uint32_t kind) {
 }
 
 void shr_lane_ended(struct shr_lanes *lanes, uint32_t kind, uint64_t cpu_ns, uint64_t wall_ns) {
-    uint64_t ns = cpu_ns > wall_ns / 20 ? cpu_ns : wall_ns / 20;
+    uint64_t ns = cpu_ns > wall_ns / 100 ? cpu_ns : wall_ns / 100;
     _Atomic uint64_t *lately = &lanes->lately_ns[kind];
     uint64_t was = atomic_load_explicit(lately, memory_order_relaxed);
     uint64_t faded = was - was / 8;

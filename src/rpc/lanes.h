@@ -20,7 +20,7 @@ struct shr_lanes {
 uint32_t shr_lane_kind(const struct shr_rpc_body *body);
 bool shr_lane_slow(const struct shr_lanes *lanes, uint32_t kind);
 /* A call of the kind ended. A long one counts for the next few dozens. What counts is what it kept
- * a processor busy for; time in which it had none, or waited, counts a twentieth: on a busy machine
+ * a processor busy for; time in which it had none, or waited, counts a hundredth: on a busy machine
  * a short call may take long. */
 void shr_lane_ended(struct shr_lanes *lanes, uint32_t kind, uint64_t cpu_ns, uint64_t wall_ns);
 
