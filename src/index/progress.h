@@ -6,7 +6,7 @@
 
 #define SHR_RATE_SAMPLES 16
 
-/* One thread. Zero-initialise, then shr_report_init. */
+/* One thread. Filled by shr_progress_start. */
 struct shr_report_state {
     struct shr_progress *progress;
     bool bar;
