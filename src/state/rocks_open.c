@@ -14,7 +14,8 @@
 #define KIB ((size_t)1024)
 #define MIB (KIB * 1024)
 #define CACHE_BYTES_DEFAULT (256 * MIB)
-#define WRITE_BUFFERS_BYTES_MAX (256 * MIB) /* of all tables together */
+#define WRITE_BUFFER_BYTES_DEFAULT (256 * MIB) /* of all tables together */
+#define WRITE_BUFFERS_EACH 3 /* one that is filled, two that are written out: then writes wait */
 #define WAL_BYTES_MAX (512 * MIB)
 #define BACKGROUND_JOBS 2
 /* A database opened read-only beside its writer may lose a file between listing and opening. */
@@ -49,16 +50,17 @@ int shr_rocks_fail(const char *path, char *message, const char *doing, struct sh
 /* --- Options: every one that matters is set here, whatever RocksDB's defaults become --- */
 
 struct family_plan {
-    size_t write_buffer;
-    size_t block_bytes; /* of a data block, before compression */
-    double bloom_bits;  /* per key; 0: point reads are rare */
+    size_t write_buffer; /* with the default budget; as much larger or smaller as that is */
+    size_t block_bytes;  /* of a data block, before compression */
+    double bloom_bits;   /* per key; 0: point reads are rare */
     int bottom_compression;
 };
 
 /* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters, on
  * disk and in the write buffer, so that a key which is not there costs no search. HISTORY is
  * large and seldom read. Write buffers are skip lists, and searching one costs the more cache
- * misses the larger it is. */
+ * misses the larger it is. WRITE_BUFFERS_EACH of every table fit the budget, so it is kept even
+ * when writing out falls behind. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_META] = {1 * MIB, 4 * KIB, 0, rocksdb_lz4_compression},
     [SHR_TABLE_LATEST] = {32 * MIB, 8 * KIB, 10, rocksdb_lz4_compression},
@@ -89,10 +91,12 @@ static rocksdb_block_based_table_options_t *table_options(const struct family_pl
 }
 
 static rocksdb_options_t *make_family_options(const struct family_plan *plan,
-                                              rocksdb_cache_t *cache) {
+                                              size_t write_buffer_bytes, rocksdb_cache_t *cache) {
     rocksdb_options_t *options = rocksdb_options_create();
-    rocksdb_options_set_write_buffer_size(options, plan->write_buffer);
-    rocksdb_options_set_max_write_buffer_number(options, 3);
+    rocksdb_options_set_write_buffer_size(
+        options, (size_t)((double)plan->write_buffer *
+                          ((double)write_buffer_bytes / WRITE_BUFFER_BYTES_DEFAULT)));
+    rocksdb_options_set_max_write_buffer_number(options, WRITE_BUFFERS_EACH);
     rocksdb_options_set_min_write_buffer_number_to_merge(options, 1);
     if (plan->bloom_bits > 0) {
         rocksdb_options_set_memtable_whole_key_filtering(options, 1);
@@ -111,14 +115,14 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     return options;
 }
 
-static rocksdb_options_t *make_db_options(bool create) {
+static rocksdb_options_t *make_db_options(bool create, size_t write_buffer_bytes) {
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(options, create);
     rocksdb_options_set_create_missing_column_families(options, create);
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_max_open_files(options, -1);
     rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS);
-    rocksdb_options_set_db_write_buffer_size(options, WRITE_BUFFERS_BYTES_MAX);
+    rocksdb_options_set_db_write_buffer_size(options, write_buffer_bytes);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES_MAX);
     /* After a crash: every block whose write is whole in the log, in order, and none after. */
     rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
@@ -313,11 +317,14 @@ int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *opti
     if (code != 0) {
         return code;
     }
+    size_t write_buffer_bytes =
+        options->write_buffer_bytes == 0 ? WRITE_BUFFER_BYTES_DEFAULT : options->write_buffer_bytes;
     rocks->cache = rocksdb_cache_create_lru(options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT
                                                                       : options->cache_bytes);
-    rocks->db_options = make_db_options(create);
+    rocks->db_options = make_db_options(create, write_buffer_bytes);
     for (int table = 0; table < SHR_TABLE_COUNT; table++) {
-        rocks->family_options[table] = make_family_options(&plans[table], rocks->cache);
+        rocks->family_options[table] =
+            make_family_options(&plans[table], write_buffer_bytes, rocks->cache);
     }
     rocks->reads = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(rocks->reads, 1);

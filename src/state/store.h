@@ -87,9 +87,10 @@ void shr_store_close(struct shr_store *store); /* NULL is fine */
 /* --- Implementations --- */
 
 struct shr_rocks_options {
-    bool create;        /* make it when absent; otherwise absent is SHREWD_NOT_FOUND */
-    bool read_only;     /* also while another process writes */
-    size_t cache_bytes; /* block cache; 0 means 256 MiB */
+    bool create;               /* make it when absent; otherwise absent is SHREWD_NOT_FOUND */
+    bool read_only;            /* also while another process writes */
+    size_t cache_bytes;        /* block cache, with indexes and filters; 0 means 256 MiB */
+    size_t write_buffer_bytes; /* most that write buffers take together; 0 means 256 MiB */
 };
 /* SHREWD_LOCKED when another process has it, naming the path. */
 int shr_store_open_rocks(struct shr_store **out, const char *path,
