@@ -23,6 +23,8 @@
 struct shr_feed {
     struct shr_source *source;
     struct shr_feed_options options;
+    struct shr_feed_stats own_stats; /* what options.stats is when none was given */
+    struct shr_feed_stats *stats;
     pthread_t thread;
     int work_bell;  /* rung for the feed's thread: seek, room, close */
     int ready_bell; /* rung for the consumer: a block, an error, the end */
@@ -41,6 +43,8 @@ struct shr_feed {
     uint32_t next_height;      /* to fetch */
     struct shrewd_error error; /* delivered after the ring; code 0: none */
     uint64_t pause_until_ms;
+    uint64_t requests_told; /* of the source's counters, passed on to the stats */
+    uint64_t retries_told;
 };
 
 static void set_tip(struct shr_feed *feed, uint32_t height) {
@@ -49,6 +53,23 @@ static void set_tip(struct shr_feed *feed, uint32_t height) {
 
 uint32_t shr_feed_tip_height(struct shr_feed *feed) {
     return atomic_load_explicit(&feed->tip_height, memory_order_relaxed);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t more) {
+    atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
+}
+
+/* With the lock: tells what lies ready, and what the source has counted. */
+static void show_stats(struct shr_feed *feed) {
+    struct shr_feed_stats *stats = feed->stats;
+    atomic_store_explicit(&stats->blocks_ready, feed->n, memory_order_relaxed);
+    atomic_store_explicit(&stats->bytes_ready, feed->bytes, memory_order_relaxed);
+    uint64_t requests = atomic_load_explicit(&feed->source->requests, memory_order_relaxed);
+    uint64_t retries = atomic_load_explicit(&feed->source->retries, memory_order_relaxed);
+    count(&stats->requests, requests - feed->requests_told);
+    count(&stats->retries, retries - feed->retries_told);
+    feed->requests_told = requests;
+    feed->retries_told = retries;
 }
 
 /* Sleeps without the lock until the bell, the stop, or `ms` have passed. */
@@ -63,9 +84,11 @@ static void wait_bell(struct shr_feed *feed, int bell, uint64_t ms) {
 
 /* The feed's thread, with nothing to do for `ms` unless something changes. */
 static void wait_work(struct shr_feed *feed, uint64_t ms) {
+    uint64_t start = shr_now_ns();
     feed->thread_idle = true;
     wait_bell(feed, feed->work_bell, ms);
     feed->thread_idle = false;
+    count(&feed->stats->fetch_wait_ns, shr_now_ns() - start);
 }
 
 /* What the feed's thread is on: one height of one generation. */
@@ -110,8 +133,10 @@ static int fetch(struct shr_feed *feed, struct job *job, struct shrewd_error *er
     }
     code = shr_source_block(feed->source, &block->raw, &want, err);
     if (code == 0) {
+        uint64_t start = shr_now_ns();
         code =
             shr_block_check(&block->header, &block->hash, shr_buf_bytes(&block->raw), &want, err);
+        count(&feed->stats->check_busy_ns, shr_now_ns() - start);
         if (code != 0) {
             return shr_fail_in(err, SHREWD_BAD_BLOCK, "block at height %u from the %s source",
                                job->height, feed->source->ops->name);
@@ -173,6 +198,7 @@ static void deliver(struct shr_feed *feed, struct job *job) {
     job->block = (struct shr_feed_block){0};
     feed->n++;
     feed->bytes += bytes;
+    show_stats(feed);
     feed->next_height = job->height + 1;
     if (feed->n == 1) {
         shr_bell_ring(feed->ready_bell);
@@ -207,10 +233,14 @@ static void work(struct shr_feed *feed, struct job *job) {
     job->generation = feed->generation;
     job->height = feed->next_height;
     pthread_mutex_unlock(&feed->lock);
+    uint64_t start = shr_now_ns();
     int code = fetch(feed, job, &err);
     bool fetched = code == 0;
+    uint64_t end = shr_now_ns();
+    count(&feed->stats->fetch_busy_ns, end - start);
     if (code == SHREWD_NOT_FOUND) {
         code = wait_at_tip(feed, job->height, &at_end, &err);
+        count(&feed->stats->fetch_wait_ns, shr_now_ns() - end);
     }
     pthread_mutex_lock(&feed->lock);
     if (is_stale(feed, job)) {
@@ -253,6 +283,7 @@ static void drop_all(struct shr_feed *feed) {
         feed->first = (feed->first + 1) % feed->options.blocks_max;
     }
     feed->bytes = 0;
+    show_stats(feed);
 }
 
 static void free_feed(struct shr_feed *feed) {
@@ -281,6 +312,9 @@ int shr_feed_open(struct shr_feed **out, struct shr_source *source,
     if (feed->options.bytes_max == 0) {
         feed->options.bytes_max = DEFAULT_BYTES_MAX;
     }
+    feed->stats = feed->options.stats == NULL ? &feed->own_stats : feed->options.stats;
+    feed->requests_told = source->requests;
+    feed->retries_told = source->retries;
     feed->ring = shr_alloc_array(feed->options.blocks_max, sizeof *feed->ring);
     pthread_mutex_init(&feed->lock, NULL);
     feed->work_bell = shr_bell_open();
@@ -296,6 +330,7 @@ int shr_feed_open(struct shr_feed **out, struct shr_source *source,
         free_feed(feed);
         return SHREWD_IO;
     }
+    count(&feed->stats->fetchers, 1);
     *out = feed;
     return 0;
 }
@@ -313,6 +348,7 @@ void shr_feed_close(struct shr_feed *feed) {
         ops->halt(feed->source, true);
     }
     pthread_join(feed->thread, NULL);
+    atomic_fetch_sub(&feed->stats->fetchers, 1);
     if (ops->halt != NULL) {
         ops->halt(feed->source, false);
     }
@@ -344,6 +380,7 @@ static void take_first(struct shr_feed *feed, struct shr_feed_block *out) {
     feed->first = (feed->first + 1) % feed->options.blocks_max;
     feed->n--;
     feed->bytes -= out->raw.cap;
+    show_stats(feed);
     if (feed->thread_idle) {
         shr_bell_ring(feed->work_bell);
     }
@@ -367,6 +404,7 @@ int shr_feed_next(struct shr_feed *feed, struct shr_feed_block *out, uint32_t ms
             shr_bell_ring(feed->work_bell);
         } else if (feed->at_end || now >= end_ms) {
             code = shr_fail(err, SHREWD_NOT_FOUND, "no block at height %u yet", feed->next_height);
+            show_stats(feed);
         } else {
             wait_bell(feed, feed->ready_bell, end_ms - now);
         }

@@ -17,9 +17,25 @@
 
 struct shr_feed;
 
+/* What the feed's threads do, and what lies ready. Written by the feed; any thread reads. Starts
+ * out zeroed; a feed adds to what an earlier one counted. The times grow while a thread works or
+ * waits, each when it ends. */
+struct shr_feed_stats {
+    _Atomic uint64_t fetchers;      /* threads that fetch now: their times are summed */
+    _Atomic uint64_t fetch_busy_ns; /* asking the source */
+    _Atomic uint64_t fetch_wait_ns; /* for room, for a new block at the tip, after an error */
+    _Atomic uint64_t check_busy_ns; /* checking blocks */
+    _Atomic uint64_t check_wait_ns; /* for a block to check */
+    _Atomic uint64_t blocks_ready;  /* checked, not taken yet; 0 once the feed is closed */
+    _Atomic uint64_t bytes_ready;   /* memory held by those */
+    _Atomic uint64_t requests;      /* the source sent to the node, the consumer's included */
+    _Atomic uint64_t retries;       /* of requests that failed in a way that can pass */
+};
+
 struct shr_feed_options {
-    uint32_t blocks_max; /* 0 means 64 */
-    size_t bytes_max;    /* 0 means 64 MiB; one block always fits */
+    uint32_t blocks_max;          /* 0 means 64 */
+    size_t bytes_max;             /* 0 means 64 MiB; one block always fits */
+    struct shr_feed_stats *stats; /* borrowed, outlives the feed; NULL: not counted */
 };
 
 struct shr_feed_block {

@@ -30,9 +30,9 @@ static int set_fixed_auth(struct shr_link *link, const char *auth, struct shrewd
     return 0;
 }
 
-int shr_link_open(struct shr_link *link, struct shr_halt *halt,
+int shr_link_open(struct shr_link *link, struct shr_halt *halt, struct shr_source *source,
                   const struct shr_node_options *options, struct shrewd_error *err) {
-    *link = (struct shr_link){.halt = halt};
+    *link = (struct shr_link){.halt = halt, .source = source};
     int code = shr_node_url_parse(&link->url, options->url, err);
     if (code != 0) {
         return code;
@@ -171,6 +171,7 @@ int shr_link_ask(struct shr_link *link, struct shr_buf *body,
                  struct shrewd_error *err) {
     for (;;) {
         struct shrewd_error why = {0};
+        atomic_fetch_add_explicit(&link->source->requests, 1, memory_order_relaxed);
         int code = ask_once(link, body, request, take, ctx, &why);
         if (code == SHREWD_CORRUPT) {
             link->garbled++;
@@ -189,6 +190,7 @@ int shr_link_ask(struct shr_link *link, struct shr_buf *body,
             }
             return code == 0 ? 0 : shr_fail(err, code, "%s: %s", link->whom, why.message);
         }
+        atomic_fetch_add_explicit(&link->source->retries, 1, memory_order_relaxed);
         if (shr_retry_pause(&link->retry, why.message)) {
             return shr_fail(err, SHREWD_STOPPED, "stopped while asking %s", link->whom);
         }

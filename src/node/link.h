@@ -11,7 +11,8 @@
 
 struct shr_link {
     struct shr_node_url url;
-    struct shr_halt *halt; /* borrowed */
+    struct shr_halt *halt;     /* borrowed */
+    struct shr_source *source; /* borrowed: its counters */
     struct shr_http *http;
     struct shr_retry retry;
     char *whom;        /* "node http://host:port": for messages */
@@ -24,8 +25,8 @@ struct shr_link {
     uint32_t garbled_max;
 };
 
-/* Reads URL and credentials; nothing is asked. `halt` outlives the link. */
-int shr_link_open(struct shr_link *link, struct shr_halt *halt,
+/* Reads URL and credentials; nothing is asked. `halt` and `source` outlive the link. */
+int shr_link_open(struct shr_link *link, struct shr_halt *halt, struct shr_source *source,
                   const struct shr_node_options *options, struct shrewd_error *err);
 void shr_link_close(struct shr_link *link); /* fine on {0} */
 

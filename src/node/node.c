@@ -324,7 +324,7 @@ int shr_node_open(struct shr_source **out, struct shr_stop *stop,
         code = shr_fail_errno(err, SHREWD_IO, "eventfd");
     }
     if (code == 0) {
-        code = shr_link_open(&node->link, &node->halt, options, err);
+        code = shr_link_open(&node->link, &node->halt, &node->source, options, err);
     }
     if (code == 0 && options->zmq != NULL) {
         code = shr_zmq_open(&node->zmq, options->zmq, err);

@@ -23,6 +23,9 @@ struct shr_tip {
 struct shr_source {
     const struct shr_source_ops *ops;
     struct shr_stop *stop; /* borrowed; outlives the source */
+    /* Sent to the outside so far, and sent again since the first failed. Any thread. */
+    _Atomic uint64_t requests;
+    _Atomic uint64_t retries;
 };
 
 struct shr_source_ops {

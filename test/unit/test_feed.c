@@ -342,6 +342,39 @@ static void slow_sources_are_waited_for(void **state) {
     end(&f);
 }
 
+static void counts_what_it_does(void **state) {
+    (void)state;
+    struct fixture f;
+    struct shr_feed_stats stats = {0};
+    begin(&f, 0, 30, (struct shr_feed_options){.blocks_max = 4, .stats = &stats});
+    f.s->block_delay_ms = 5;
+    assert_in_range(stats.fetchers, 1, 16);
+    shr_feed_seek(f.feed, 0);
+    for (uint32_t h = 0; h < 10; h++) {
+        expect(&f, h);
+    }
+    while (stats.blocks_ready < 4) {
+        usleep(1000);
+    }
+    assert_in_range(stats.bytes_ready, 4 * 100, 4 * 100000);
+    assert_in_range(stats.fetch_busy_ns, 10 * 4000000, UINT64_MAX);
+    assert_in_range(stats.check_busy_ns, 1, UINT64_MAX);
+    usleep(50000); /* no room: it waits */
+    atomic_fetch_add(&f.s->source.requests, 7);
+    atomic_fetch_add(&f.s->source.retries, 3);
+    for (uint32_t h = 10; h < 30; h++) {
+        expect(&f, h);
+    }
+    assert_in_range(stats.fetch_wait_ns, 40000000, UINT64_MAX);
+    assert_int_equal(next(&f, 20), SHREWD_NOT_FOUND);
+    assert_int_equal(stats.blocks_ready, 0);
+    assert_int_equal(stats.bytes_ready, 0);
+    assert_int_equal(stats.requests, 7);
+    assert_int_equal(stats.retries, 3);
+    end(&f);
+    assert_int_equal(stats.fetchers, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delivers_in_order),
@@ -356,6 +389,7 @@ int main(void) {
         cmocka_unit_test(closes_at_once_without_a_stop),
         cmocka_unit_test(a_missing_block_is_waited_for),
         cmocka_unit_test(slow_sources_are_waited_for),
+        cmocka_unit_test(counts_what_it_does),
     };
     shr_log_set_level(SHR_LOG_OFF);
     return cmocka_run_group_tests_name("feed", tests, NULL, NULL);
