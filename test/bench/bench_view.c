@@ -1,42 +1,140 @@
-/* bench_view MODULE DIR PREFIX: the published benchmark's view in process, on RocksDB, with the
- * default limits on: a fresh instance a call, a warm one, an answer kept; the first call of a
- * process; one thread against two. Medians, so that a pause of the machine does not decide.
- * Result names begin with PREFIX, e.g. "view.". */
+/* bench_view MODULE DIR PREFIX NAME: the published benchmark's view in process, on RocksDB, with
+ * the default limits on: a fresh instance a call, a warm one, an answer kept; the first call of a
+ * process; one thread against two. Fresh and warm calls take turns with those of the smallest host
+ * there is (bare.h), so that both meet the same machine, minute by minute: a ratio is the median
+ * of those of all turns. Times are medians, so that a pause of the machine does not decide.
+ * Result names begin with PREFIX, e.g. "view."; those of the bare host with PREFIX and "bare_",
+ * and each then has NAME, of the module's build: "" or "nocache_". */
+#include "bare.h"
+#include "base/file.h"
 #include "measure.h"
 
 #include <pthread.h>
 #include <string.h>
 
-#define CALLS 2000
-#define WARM_UP 200
+#define CALLS 4000
+#define WARM_UP 400
+#define TURN 40 /* calls of one host before the other has its turn */
 #define OPENINGS 21
 #define THREAD_MS 1500
 #define ROUNDS 3
+#define VIEW "benchmark_view"
 
 static const char *prefix;
+static const char *build;
 
-static void result(const char *name, double value, const char *unit) {
+static void result_of(const char *host, const char *name, double value, const char *unit) {
     char full[100];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
+    snprintf(full, sizeof full, "%s%s%s%s", prefix, host, build, name);
     print_result(full, value, unit);
 }
 
-static void measure_mode(const char *name, const char *module, const char *dir,
-                         const struct shrewd_view_options *views) {
-    static uint64_t ns[CALLS];
-    char p99[40];
-    struct shrewd *shrewd = open_regtest(module, dir, views);
-    for (int i = -WARM_UP; i < CALLS; i++) {
-        uint64_t took = call_benchmark_view(shrewd);
-        if (i >= 0) {
-            ns[i] = took;
+static void result(const char *name, double value, const char *unit) {
+    result_of("", name, value, unit);
+}
+
+/* shrewd or the bare host; the latter calls `bare`. */
+struct host {
+    struct shrewd *shrewd;
+    struct bare *bare;
+    void (*call)(struct bare *bare, const char *view, struct shr_buf *out);
+    struct shr_buf out;
+};
+
+static uint64_t call_host(struct host *host) {
+    if (host->shrewd != NULL) {
+        return call_benchmark_view(host->shrewd);
+    }
+    uint64_t start = shr_now_ns();
+    host->call(host->bare, VIEW, &host->out);
+    uint64_t took = shr_now_ns() - start;
+    if (host->out.len != 1000) {
+        fprintf(stderr, "bench: " VIEW " answered %zu bytes, not 1000\n", host->out.len);
+        exit(1);
+    }
+    return took;
+}
+
+static void take_turn(struct host *host, uint64_t *ns) {
+    for (int i = 0; i < TURN; i++) {
+        ns[i] = call_host(host);
+    }
+}
+
+static double median_of_turn(const uint64_t *ns) {
+    uint64_t turn[TURN];
+    memcpy(turn, ns, sizeof turn);
+    return percentile_us(turn, TURN, 0.5);
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The median of what the turns of `ours` and `bare` say, each pair next to each other in time. */
+static double ratio_of(const uint64_t *ours, const uint64_t *bare) {
+    static double ratios[CALLS / TURN];
+    size_t n = 0;
+    for (size_t i = 0; i < CALLS; i += TURN) {
+        ratios[n++] = median_of_turn(ours + i) / median_of_turn(bare + i);
+    }
+    qsort(ratios, n, sizeof ratios[0], by_value);
+    return ratios[n / 2];
+}
+
+/* Calls of `ours` in turn with those of `bare`, when there is one. */
+static void measure_mode(const char *name, struct host *ours, struct host *bare) {
+    static uint64_t ns[2][CALLS];
+    char text[40];
+    for (int i = -WARM_UP; i < CALLS; i += TURN) {
+        int at = i < 0 ? 0 : i;
+        bool first = i / TURN % 2 == 0;
+        if (bare != NULL && first) {
+            take_turn(bare, ns[1] + at);
+        }
+        take_turn(ours, ns[0] + at);
+        if (bare != NULL && !first) {
+            take_turn(bare, ns[1] + at);
         }
     }
-    shrewd_close(shrewd);
-    snprintf(p99, sizeof p99, "%s_p99_us", name);
-    result(p99, percentile_us(ns, CALLS, 0.99), "us");
-    snprintf(p99, sizeof p99, "%s_us", name);
-    result(p99, percentile_us(ns, CALLS, 0.5), "us");
+    snprintf(text, sizeof text, "%s_to_bare_ratio", name);
+    if (bare != NULL) {
+        result(text, ratio_of(ns[0], ns[1]), "x");
+    }
+    snprintf(text, sizeof text, "%s_p99_us", name);
+    result(text, percentile_us(ns[0], CALLS, 0.99), "us");
+    snprintf(text, sizeof text, "%s_us", name);
+    result(text, percentile_us(ns[0], CALLS, 0.5), "us");
+    if (bare != NULL) {
+        result_of("bare_", text, percentile_us(ns[1], CALLS, 0.5), "us");
+    }
+}
+
+static void measure_modes(const char *module, const char *dir) {
+    static const struct shrewd_view_options fresh = {.fresh = true, .results_off = true};
+    static const struct shrewd_view_options stateful = {.fresh = false};
+    static const struct shrewd_view_options cached = {.fresh = true};
+    struct shrewd_error err;
+    struct shr_buf wasm = {0};
+    must(shr_file_read(&wasm, module, 1u << 24, &err), &err);
+    struct host bare = {.bare = bare_new(shr_buf_bytes(&wasm), BARE)};
+    struct host ours = {.shrewd = open_regtest(module, dir, &fresh)};
+    index_genesis(ours.shrewd);
+    bare.call = bare_fresh;
+    measure_mode("fresh", &ours, &bare);
+    shrewd_close(ours.shrewd);
+    ours.shrewd = open_regtest(module, dir, &stateful);
+    bare.call = bare_stateful;
+    measure_mode("stateful", &ours, &bare);
+    shrewd_close(ours.shrewd);
+    ours.shrewd = open_regtest(module, dir, &cached);
+    measure_mode("cached", &ours, NULL);
+    shrewd_close(ours.shrewd);
+    bare_free(bare.bare);
+    shr_buf_free(&bare.out);
+    shr_buf_free(&wasm);
 }
 
 /* The first call after opening: both modes in turn, so that both meet the same machine. */
@@ -114,21 +212,14 @@ static void measure_threads(const char *module, const char *dir) {
 }
 
 int main(int argc, char **argv) {
-    static const struct shrewd_view_options fresh = {.fresh = true, .results_off = true};
-    static const struct shrewd_view_options stateful = {.fresh = false};
-    static const struct shrewd_view_options cached = {.fresh = true};
-    if (argc != 4) {
-        fprintf(stderr, "usage: %s MODULE DIR PREFIX\n", argv[0]);
+    if (argc != 5) {
+        fprintf(stderr, "usage: %s MODULE DIR PREFIX NAME\n", argv[0]);
         return 2;
     }
     prefix = argv[3];
+    build = argv[4];
     shr_log_set_level(SHR_LOG_WARN);
-    struct shrewd *shrewd = open_regtest(argv[1], argv[2], &stateful);
-    index_genesis(shrewd);
-    shrewd_close(shrewd);
-    measure_mode("fresh", argv[1], argv[2], &fresh);
-    measure_mode("stateful", argv[1], argv[2], &stateful);
-    measure_mode("cached", argv[1], argv[2], &cached);
+    measure_modes(argv[1], argv[2]);
     measure_first(argv[1], argv[2]);
     measure_threads(argv[1], argv[2]);
     return 0;
