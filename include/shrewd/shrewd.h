@@ -61,6 +61,8 @@ struct shrewd_options {
     const uint8_t *genesis32; /* the chain's genesis hash; NULL: what the database says */
     uint32_t start_height;    /* the first block, for a new database */
     size_t cache_bytes;       /* RocksDB block cache; 0: 256 MiB */
+    size_t read_cache_bytes;  /* values kept as read; 0: 64 MiB */
+    bool read_cache_off;
     struct shrewd_view_options views;
 };
 

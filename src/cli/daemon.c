@@ -44,6 +44,8 @@ static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,
         .genesis32 = genesis == NULL ? NULL : genesis->b,
         .start_height = start,
         .cache_bytes = (size_t)config->cache_mb << 20,
+        .read_cache_bytes = (size_t)config->read_cache_mb << 20,
+        .read_cache_off = config->read_cache_mb == 0,
     };
     shr_config_views(&options.views, config);
     return shrewd_open(&d->shrewd, &options, err);

@@ -28,6 +28,8 @@ int shr_database_open(struct shrewd **out, const struct shr_config *config, unsi
         .cache_path = config->cache_dir,
         .fork_path = config->fork,
         .cache_bytes = (size_t)config->cache_mb << 20,
+        .read_cache_bytes = (size_t)config->read_cache_mb << 20,
+        .read_cache_off = config->read_cache_mb == 0,
     };
     shr_config_views(&options.views, config);
     int code = shrewd_open(out, &options, err);

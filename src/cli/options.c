@@ -57,6 +57,8 @@ const struct shr_option shr_options[] = {
      NULL, NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
     {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES, 1, 1048576, "256", NULL,
      AT(cache_mb), "memory for the database's block cache, in MiB"},
+    {"read-cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, VIEWS, 0, 1048576, "64", NULL,
+     AT(read_cache_mb), "memory for values that modules have read, in MiB; 0: none"},
 
     {"host", "ADDRESS", SHR_OPTION_TEXT, SHR_GROUP_SERVER, BIT(RUN) | BIT(DEMO), 0, 0, "127.0.0.1",
      "HOST", AT(host), "the address to listen on"},

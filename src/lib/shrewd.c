@@ -50,6 +50,15 @@ static int open_store(struct shr_store **out, const struct shrewd_options *optio
     return shr_store_open_rocks(out, options->db_path, &rocks, err);
 }
 
+/* What reads through this handle may be remembered in. */
+static void size_read_cache(struct shr_state *state, const struct shrewd_options *options) {
+    if (options->read_cache_off) {
+        shr_state_set_cache(state, 0);
+    } else if (options->read_cache_bytes != 0) {
+        shr_state_set_cache(state, options->read_cache_bytes);
+    }
+}
+
 static int open_base(struct shrewd *s, const struct shrewd_options *options,
                      struct shrewd_error *err) {
     struct shr_store *store = NULL;
@@ -59,6 +68,7 @@ static int open_base(struct shrewd *s, const struct shrewd_options *options,
         code = shr_state_open(&s->base, store, NULL, false, err);
     }
     if (code == 0) {
+        size_read_cache(s->base, options);
         code = shr_reader_open(&s->base_reader, s->base, err);
     }
     if (code != 0) {
@@ -92,7 +102,11 @@ static int open_state(struct shrewd *s, const struct shrewd_options *options,
         return shr_state_open_fork(&s->state, store, s->base_reader, UINT32_MAX, wanted, accept,
                                    err);
     }
-    return shr_state_open(&s->state, store, wanted, accept, err);
+    code = shr_state_open(&s->state, store, wanted, accept, err);
+    if (code == 0) {
+        size_read_cache(s->state, options);
+    }
+    return code;
 }
 
 /* A handle opened without the chain's genesis still must not run another module's state. */

@@ -184,7 +184,8 @@ static void test_reference_flags(void **state) {
                                    "/db/ --cors * --snapshot-directory s --snapshot-interval 500 "
                                    "--repo https://r --max-reorg-depth 50 "
                                    "--reorg-check-threshold 3 --prefetch-size 7 "
-                                   "--enable-preview --view-concurrency 4 --view-memory-mb 64"),
+                                   "--enable-preview --view-concurrency 4 --view-memory-mb 64 "
+                                   "--read-cache-mb 0"),
                      0);
     assert_string_equal(config.daemon_rpc_url, "ssh2+http://h:8332");
     assert_string_equal(config.cors, "*");
@@ -195,6 +196,7 @@ static void test_reference_flags(void **state) {
     assert_true(config.enable_preview);
     assert_int_equal(config.view_concurrency, 4);
     assert_int_equal(config.view_memory_mb, 64);
+    assert_int_equal(config.read_cache_mb, 0);
     dir = shr_config_db_dir(&config);
     assert_string_equal(dir, "/db");
     free(dir);
@@ -212,6 +214,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config.reorg_check_threshold, 6);
     assert_int_equal(config.view_concurrency, 16);
     assert_int_equal(config.view_memory_mb, 256);
+    assert_int_equal(config.read_cache_mb, 64);
     assert_int_equal(config.start_block, 0);
     assert_int_equal(config.exit_at, SHR_UNSET);
     assert_int_equal(config.height, SHR_UNSET);
