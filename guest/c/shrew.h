@@ -43,9 +43,15 @@ SHREW_IMPORT("__get") void shrew_host_get(const uint8_t *key_buffer, uint8_t *to
 SHREW_IMPORT("__flush") void shrew_host_flush(const uint8_t *message_buffer);
 SHREW_IMPORT("__log") void shrew_host_log(const uint8_t *text_buffer);
 
-/* An instance that served views with more memory than this starts over with the next call. */
+/* An instance that served views with more memory than this starts over with the next call: well
+ * before the host takes it to have grown past its share. Without a read cache there is nothing to
+ * stay warm for, and each call uses the same memory again. */
 #ifndef SHREW_WARM_BYTES
-#define SHREW_WARM_BYTES (64u << 20)
+#ifdef SHREW_NO_READ_CACHE
+#define SHREW_WARM_BYTES 0u
+#else
+#define SHREW_WARM_BYTES (32u << 20)
+#endif
 #endif
 
 enum {
