@@ -76,6 +76,21 @@ out:
     return code;
 }
 
+/* A new folder outlives a power cut only once the folder it is in has been synced. A file system
+ * that cannot do so gets no complaint: there is nothing else to try. */
+static void sync_parent(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *parent = slash == NULL
+                       ? shr_strdup(".")
+                       : shr_asprintf("%.*s", slash == path ? 1 : (int)(slash - path), path);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(parent);
+}
+
 int shr_dir_make(const char *path, struct shrewd_error *err) {
     char *copy = shr_strdup(path);
     int code = 0;
@@ -85,8 +100,11 @@ int shr_dir_make(const char *path, struct shrewd_error *err) {
         }
         char kept = *at;
         *at = 0;
-        if (mkdir(copy, 0700) != 0 && errno != EEXIST) {
+        bool made = mkdir(copy, 0700) == 0;
+        if (!made && errno != EEXIST) {
             code = shr_fail_errno(err, SHREWD_IO, "cannot make the folder '%s'", copy);
+        } else if (made || kept == 0) { /* the last one may be of a run that was cut short */
+            sync_parent(copy);
         }
         *at = kept;
         if (kept == 0) {

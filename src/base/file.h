@@ -9,7 +9,7 @@
 int shr_file_read(struct shr_buf *out, const char *path, size_t max, struct shrewd_error *err);
 /* Replaces the file atomically (temporary file, fsync, rename), mode 0600. */
 int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error *err);
-/* Makes a folder and its parents, mode 0700 for those it makes; fine when it exists. */
+/* Makes a folder and its parents, mode 0700 for those it makes, durable; fine when it exists. */
 int shr_dir_make(const char *path, struct shrewd_error *err);
 
 #endif
