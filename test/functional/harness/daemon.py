@@ -94,7 +94,9 @@ class Daemon:
 
     def start(self, timeout=60):
         """Starts it and waits until it listens."""
-        self.spawn()
+        return self.spawn().wait_listens(timeout)
+
+    def wait_listens(self, timeout=60):
         wait_for(lambda: f"listening: {self.log()}", self._listens, timeout)
         return self
 

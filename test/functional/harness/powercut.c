@@ -1,0 +1,272 @@
+/* A disk that can lose its power: preloaded into the program under test, it writes down, in order,
+ * every change below $POWERCUT_ROOT into $POWERCUT_JOURNAL: what was written where, what became
+ * durable and when, which names came and went. powercut.py builds from that what a power cut at any
+ * moment may leave. Nothing is really synced: the page cache outlives a killed process, and the
+ * tests are quicker.
+ *
+ * A record: type (1), length of the rest (4), then by type
+ *   O open: handle (4), 1 made | 2 emptied (1), path     W write: handle, offset (8), bytes
+ *   T truncate: handle, size (8)                         S sync: handle     D sync of a folder:
+ * path R rename: path, 0, path     U unlink: path     M mkdir: path     X rmdir: path Paths are
+ * relative to the root; integers little-endian. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define HANDLES 65536
+#define REAL(name, ...) ((long)syscall(SYS_##name, __VA_ARGS__))
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t handle_of[HANDLES]; /* by descriptor; 0: not one of ours */
+static char *folder_of[HANDLES];    /* by descriptor: the path of a folder of ours */
+static uint32_t handles;
+static const char *root;
+static size_t root_len;
+static int journal = -1;
+
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv("POWERCUT_JOURNAL");
+    root = getenv("POWERCUT_ROOT");
+    if (root == NULL || path == NULL) {
+        return;
+    }
+    root_len = strlen(root);
+    int fd = (int)REAL(openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        _exit(99);
+    }
+    journal = fcntl(fd, F_DUPFD_CLOEXEC, 900); /* out of the way */
+    REAL(close, fd);
+}
+
+/* The path below the root; NULL for any other. */
+static const char *inside(const char *path) {
+    if (journal < 0 || path == NULL || strncmp(path, root, root_len) != 0 ||
+        (path[root_len] != '/' && path[root_len] != 0)) {
+        return NULL;
+    }
+    path += root_len;
+    while (*path == '/') {
+        path++;
+    }
+    return path;
+}
+
+/* One record: a single write, so that a kill leaves it whole or not there, or as the last one. */
+static void note(char type, const void *head, size_t head_len, const void *data, size_t len) {
+    unsigned char start[5] = {(unsigned char)type};
+    uint32_t rest = (uint32_t)(head_len + len);
+    memcpy(start + 1, &rest, 4);
+    struct iovec parts[3] = {
+        {start, sizeof start}, {(void *)(uintptr_t)head, head_len}, {(void *)(uintptr_t)data, len}};
+    if (REAL(writev, journal, parts, 3) != (long)(sizeof start + head_len + len)) {
+        _exit(99);
+    }
+}
+
+static void note_path(char type, const char *path) {
+    note(type, path, strlen(path), NULL, 0);
+}
+
+static void note_at(char type, int fd, uint64_t at, const void *data, size_t len) {
+    unsigned char head[12];
+    memcpy(head, &handle_of[fd], 4);
+    memcpy(head + 4, &at, 8);
+    note(type, head, sizeof head, data, len);
+}
+
+static bool ours(int fd) {
+    return journal >= 0 && fd >= 0 && fd < HANDLES && handle_of[fd] != 0;
+}
+
+static int open_any(int at, const char *path, int flags, mode_t mode) {
+    const char *name = at == AT_FDCWD || path[0] == '/' ? inside(path) : NULL;
+    if (name == NULL) {
+        return (int)REAL(openat, at, path, flags, mode);
+    }
+    pthread_mutex_lock(&lock);
+    struct stat info;
+    bool was = REAL(newfstatat, AT_FDCWD, path, &info, 0) == 0;
+    int fd = (int)REAL(openat, at, path, flags, mode);
+    int saved = errno;
+    if (fd >= 0 && fd < HANDLES && was && S_ISDIR(info.st_mode)) {
+        free(folder_of[fd]);
+        folder_of[fd] = strdup(name);
+    } else if (fd >= 0 && fd < HANDLES && (flags & O_ACCMODE) != O_RDONLY) {
+        unsigned char head[5];
+        handle_of[fd] = ++handles;
+        memcpy(head, &handle_of[fd], 4);
+        head[4] = (unsigned char)((was ? 0 : 1) | (flags & O_TRUNC ? 2 : 0));
+        note('O', head, sizeof head, name, strlen(name));
+    }
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+    return fd;
+}
+
+#define OPEN_MODE(flags)                                                                           \
+    mode_t mode = 0;                                                                               \
+    if ((flags) & (O_CREAT | O_TMPFILE)) {                                                         \
+        va_list more;                                                                              \
+        va_start(more, flags);                                                                     \
+        mode = va_arg(more, mode_t);                                                               \
+        va_end(more);                                                                              \
+    }
+
+int open(const char *path, int flags, ...) {
+    OPEN_MODE(flags)
+    return open_any(AT_FDCWD, path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+    OPEN_MODE(flags)
+    return open_any(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int at, const char *path, int flags, ...) {
+    OPEN_MODE(flags)
+    return open_any(at, path, flags, mode);
+}
+
+int openat64(int at, const char *path, int flags, ...) {
+    OPEN_MODE(flags)
+    return open_any(at, path, flags, mode);
+}
+
+int close(int fd) {
+    pthread_mutex_lock(&lock);
+    if (fd >= 0 && fd < HANDLES) {
+        handle_of[fd] = 0;
+        free(folder_of[fd]);
+        folder_of[fd] = NULL;
+    }
+    int code = (int)REAL(close, fd);
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+ssize_t write(int fd, const void *data, size_t len) {
+    if (!ours(fd)) {
+        return REAL(write, fd, data, len);
+    }
+    pthread_mutex_lock(&lock);
+    ssize_t n = REAL(write, fd, data, len);
+    if (n > 0) {
+        note_at('W', fd, (uint64_t)(REAL(lseek, fd, 0, SEEK_CUR) - n), data, (size_t)n);
+    }
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+static ssize_t pwrite_any(int fd, const void *data, size_t len, off_t at) {
+    if (!ours(fd)) {
+        return REAL(pwrite64, fd, data, len, at);
+    }
+    pthread_mutex_lock(&lock);
+    ssize_t n = REAL(pwrite64, fd, data, len, at);
+    if (n > 0) {
+        note_at('W', fd, (uint64_t)at, data, (size_t)n);
+    }
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t at) {
+    return pwrite_any(fd, data, len, at);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t len, off_t at) {
+    return pwrite_any(fd, data, len, at);
+}
+
+static int truncate_any(int fd, off_t size) {
+    pthread_mutex_lock(&lock);
+    int code = (int)REAL(ftruncate, fd, size);
+    if (code == 0 && ours(fd)) {
+        note_at('T', fd, (uint64_t)size, NULL, 0);
+    }
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+int ftruncate(int fd, off_t size) {
+    return truncate_any(fd, size);
+}
+
+int ftruncate64(int fd, off_t size) {
+    return truncate_any(fd, size);
+}
+
+static int sync_any(int fd) {
+    if (journal < 0 || fd < 0 || fd >= HANDLES) {
+        return (int)REAL(fsync, fd);
+    }
+    pthread_mutex_lock(&lock);
+    if (folder_of[fd] != NULL) {
+        note_path('D', folder_of[fd]);
+    } else if (handle_of[fd] != 0) {
+        note('S', &handle_of[fd], 4, NULL, 0);
+    }
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+int fsync(int fd) {
+    return sync_any(fd);
+}
+
+int fdatasync(int fd) {
+    return sync_any(fd);
+}
+
+int rename(const char *from, const char *to) {
+    const char *old = inside(from), *new = inside(to);
+    pthread_mutex_lock(&lock);
+    int code = (int)REAL(rename, from, to);
+    if (code == 0 && old != NULL && new != NULL) {
+        note('R', old, strlen(old) + 1, new, strlen(new));
+    }
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+static int name_gone(char type, const char *path, int flags) {
+    const char *name = inside(path);
+    pthread_mutex_lock(&lock);
+    int code = (int)REAL(unlinkat, AT_FDCWD, path, flags);
+    if (code == 0 && name != NULL) {
+        note_path(type, name);
+    }
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+int unlink(const char *path) {
+    return name_gone('U', path, 0);
+}
+
+int rmdir(const char *path) {
+    return name_gone('X', path, AT_REMOVEDIR);
+}
+
+int mkdir(const char *path, mode_t mode) {
+    const char *name = inside(path);
+    pthread_mutex_lock(&lock);
+    int code = (int)REAL(mkdir, path, mode);
+    if (code == 0 && name != NULL) {
+        note_path('M', name);
+    }
+    pthread_mutex_unlock(&lock);
+    return code;
+}
