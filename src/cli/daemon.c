@@ -151,6 +151,9 @@ static void *index_main(void *arg) {
         code = shr_follow(shr_lib_state(d->shrewd), shr_lib_module(d->shrewd), d->source, &options,
                           &d->progress, &d->error);
     }
+    if (code == SHREWD_LIMIT) { /* the module's, on a block: it would be so at each start */
+        code = d->error.code = SHREWD_GUEST;
+    }
     d->code = code == SHREWD_STOPPED ? 0 : code;
     shr_stop_request(&d->finished);
     return NULL;
