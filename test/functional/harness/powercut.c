@@ -4,11 +4,13 @@
  * moment may leave. Nothing is really synced: the page cache outlives a killed process, and the
  * tests are quicker.
  *
- * A record: type (1), length of the rest (4), then by type
- *   O open: handle (4), 1 made | 2 emptied (1), path     W write: handle, offset (8), bytes
- *   T truncate: handle, size (8)                         S sync: handle     D sync of a folder:
- * path R rename: path, 0, path     U unlink: path     M mkdir: path     X rmdir: path Paths are
- * relative to the root; integers little-endian. */
+ * A record is a type (1), the length of the rest (4), and by type:
+ * - O: a file was opened: handle (4), flags (1; bit 0: it is new, bit 1: emptied), path;
+ * - W: handle, offset (8), what was written there; T: handle, size (8) it was cut to; S: handle,
+ *   synced;
+ * - D: a folder was synced, M: made, X: removed, U: a file was removed: path;
+ * - R: a file was renamed: path, a zero byte, path.
+ * Paths are relative to the root; integers little-endian. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

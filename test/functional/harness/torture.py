@@ -80,7 +80,7 @@ def status(db):
     """The database's status; None when there is none yet."""
     done = shrewd("status", "--db-path", db, "--json")
     if done.returncode != 0:
-        assert "there is no shrewd database" in done.stderr, done.stderr
+        assert re.search("there is no shrewd database|holds nothing yet", done.stderr), done.stderr
         return None
     return json.loads(done.stdout)
 
