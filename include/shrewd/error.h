@@ -35,7 +35,8 @@ extern "C" {
     X(UNSUPPORTED, -20, "not supported")                                                           \
     X(NO_ROOT, -21, "no state root is kept")                                                       \
     X(BELOW_START, -22, "height is below the first one held")                                      \
-    X(TIMEOUT, -23, "a call took longer than allowed")
+    X(TIMEOUT, -23, "a call took longer than allowed")                                             \
+    X(UNPROVEN, -24, "the proof does not prove it")
 
 enum shrewd_error_code {
 #define SHREWD_X(name, code, text) SHREWD_##name = (code),

@@ -55,6 +55,14 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "bytes.",
          "shrewd dump --db-path db | sha256sum\n"
          "shrewd dump --db-path db --height 100 --prefix /blocks/ --json"},
+    [SHR_COMMAND_VERIFY] =
+        {SHR_COMMAND_VERIFY, "verify", "FILE", 1, 1, NULL,
+         "check a proof of keys and values against a state root",
+         "Reads a proof document (JSON; - is standard input) and checks that a state with\n"
+         "--root has the keys with these values, and lacks the ones said to be absent.\n"
+         "Needs no database and no server. Without --root the document's own is believed.",
+         "shrewd verify proof.json --root 0x92d508..4ca\n"
+         "shrewd verify - < proof.json"},
     [SHR_COMMAND_INSPECT] =
         {SHR_COMMAND_INSPECT, "inspect", "MODULE", 1, 1, NULL,
          "what a module imports, exports and needs",

@@ -13,6 +13,7 @@
     X(STATUS, status)                                                                              \
     X(ROLLBACK, rollback)                                                                          \
     X(DUMP, dump)                                                                                  \
+    X(VERIFY, verify)                                                                              \
     X(INSPECT, inspect)                                                                            \
     X(BENCH, bench)                                                                                \
     X(DEMO, demo)                                                                                  \

@@ -79,6 +79,7 @@ struct shr_config {
     char *view; /* bench --view, --input (hex) */
     char *input;
     uint32_t calls, clients;
+    char *root; /* verify --root, hex; NULL: what the document says */
     /* general */
     char *config_file; /* --config, already read */
     enum shr_log_level log_level;
@@ -102,6 +103,7 @@ int shr_cmd_preview(struct shr_config *config);
 int shr_cmd_status(struct shr_config *config);
 int shr_cmd_rollback(struct shr_config *config);
 int shr_cmd_dump(struct shr_config *config);
+int shr_cmd_verify(struct shr_config *config);
 int shr_cmd_inspect(struct shr_config *config);
 int shr_cmd_bench(struct shr_config *config);
 int shr_cmd_demo(struct shr_config *config);

@@ -107,7 +107,8 @@ const struct shr_option shr_options[] = {
     {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP), 0, 0, NULL, NULL, AT(prefix),
      "only keys that start with this: 0x hex, or text"},
     {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND,
-     READS | BIT(ROLLBACK) | BIT(INSPECT) | BIT(BENCH), 0, 0, NULL, NULL, AT(json), "print JSON"},
+     READS | BIT(ROLLBACK) | BIT(VERIFY) | BIT(INSPECT) | BIT(BENCH), 0, 0, NULL, NULL, AT(json),
+     "print JSON"},
     {"yes", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(ROLLBACK), 0, 0, NULL, NULL, AT(yes),
      "do not ask before removing anything"},
     {"view", "NAME", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(BENCH), 0, 0, NULL, NULL, AT(view),
@@ -118,6 +119,8 @@ const struct shr_option shr_options[] = {
      AT(calls), "how many calls, of all clients together"},
     {"clients", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(BENCH), 1, 1024, "1", NULL,
      AT(clients), "threads that call at the same time"},
+    {"root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(VERIFY), 0, 0, NULL, NULL, AT(root),
+     "the state root to trust; without it, the document's own"},
     {"keep", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(DEMO), 0, 0, NULL, NULL, AT(keep),
      "keep serving after the demo, until Ctrl-C"},
 

@@ -1,6 +1,7 @@
 /* Proofs: what is true verifies, nothing else does, and no other bytes prove it. */
 #include "proof_help.h"
 
+#include "base/file.h"
 #include "proof/sha256.h"
 
 #include <jansson.h>
@@ -396,6 +397,19 @@ static json_t *json_vector(const struct vector *vector) {
     return json;
 }
 
+/* The page that explains it shows the same roots. */
+static void check_page(json_t *made) {
+    struct shr_buf page = {0};
+    assert_ok(shr_file_read(&page, SHREWD_SOURCE_DIR "/doc/state-root.md", 1 << 20, err));
+    for (size_t i = 0; i < json_array_size(made); i++) {
+        const char *root = json_string_value(json_object_get(json_array_get(made, i), "root"));
+        if (strstr(shr_buf_cstr(&page), root + 2) == NULL) {
+            fail_msg("doc/state-root.md does not have the root %s", root);
+        }
+    }
+    shr_buf_free(&page);
+}
+
 /* The file is what the model says. With SHREWD_WRITE_VECTORS set it is written. */
 static void test_vectors(void **state) {
     (void)state;
@@ -410,6 +424,7 @@ static void test_vectors(void **state) {
     assert_non_null(kept);
     assert_true(json_equal(kept, made));
     json_decref(kept);
+    check_page(made);
     json_decref(made);
 }
 
