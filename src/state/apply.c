@@ -1,4 +1,10 @@
-/* Applying a block: what it changes becomes one batch, and one atomic write. */
+/* Applying blocks: what they change becomes one batch, and one atomic write.
+ *
+ * Several blocks leave the rows that they would leave one by one. Their pairs are sorted together
+ * by key, then by block, so each key's present version is read once, and its way through the
+ * blocks is walked in memory: every block that changes it keeps the version before in HISTORY,
+ * and only the last value goes to LATEST.
+ */
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
@@ -9,84 +15,113 @@
  * held beside the batch. */
 #define CHUNK 512
 
+/* A pair of one of the blocks. */
+struct item {
+    const struct shr_pair *pair;
+    size_t block; /* its place among those applied */
+};
+
+/* One block in the making. */
+struct block {
+    struct shr_block_record record;
+    const struct shr_pair **changed; /* what it really changes, in key order */
+    size_t n_changed, cap;
+    struct shr_buf changes; /* its CHANGES row */
+    uint64_t new_keys;
+};
+
 struct apply {
     struct shr_state *state;
-    struct shr_block_record record; /* of the block, as it grows */
+    struct block *blocks;
+    size_t n_blocks;
+    struct item *items; /* sorted */
+    size_t n_items;
     struct shr_batch batch;
-    struct shr_buf changes;
-    struct shr_buf history_key, version; /* scratch */
-    struct shr_read reads[CHUNK];        /* the newest values the state has */
+    struct shr_buf history_key, row; /* scratch */
+    size_t firsts[CHUNK + 1];        /* of each key read: its first item; and the end */
+    struct shr_read reads[CHUNK];    /* the newest values the state has */
     struct shr_buf present[CHUNK];
     uint32_t written_at[CHUNK];
     struct shr_read below[CHUNK]; /* a fork: what its base has, for keys that it has not */
     size_t below_of[CHUNK];       /* the index in reads */
 };
 
+/* What a key is while the blocks go by. */
+struct version {
+    bool found; /* it has a value */
+    bool own;   /* in this state, not only in a fork's base */
+    struct shr_bytes value;
+    uint32_t written_at; /* valid while own */
+};
+
 static int by_key(const void *a, const void *b) {
-    const struct shr_pair *const *left = a, *const *right = b;
-    int order = shr_bytes_cmp((*left)->key, (*right)->key);
+    const struct item *left = a, *right = b;
+    int order = shr_bytes_cmp(left->pair->key, right->pair->key);
     if (order != 0) {
         return order;
     }
-    return *left < *right ? -1 : *left > *right; /* qsort may not keep the order */
+    if (left->block != right->block) {
+        return left->block < right->block ? -1 : 1;
+    }
+    return left->pair < right->pair ? -1 : left->pair > right->pair; /* qsort may not keep it */
 }
 
-/* The pairs in key order, of equal keys the last one; *n is how many are left. */
-static const struct shr_pair **sort_pairs(const struct shr_block_change *change, size_t *n) {
-    const struct shr_pair **sorted = shr_alloc_array(change->n_pairs + 1, sizeof *sorted);
-    for (size_t i = 0; i < change->n_pairs; i++) {
-        sorted[i] = &change->pairs[i];
+static void sort_items(struct apply *apply, const struct shr_block_change *changes) {
+    size_t n = 0;
+    for (size_t b = 0; b < apply->n_blocks; b++) {
+        n += changes[b].n_pairs;
     }
-    qsort(sorted, change->n_pairs, sizeof *sorted, by_key);
-    *n = 0;
-    for (size_t i = 0; i < change->n_pairs; i++) {
-        if (*n > 0 && shr_bytes_eq(sorted[*n - 1]->key, sorted[i]->key)) {
-            sorted[*n - 1] = sorted[i];
-        } else {
-            sorted[(*n)++] = sorted[i];
+    apply->items = shr_alloc_array(n + 1, sizeof *apply->items);
+    for (size_t b = 0; b < apply->n_blocks; b++) {
+        for (size_t i = 0; i < changes[b].n_pairs; i++) {
+            apply->items[apply->n_items++] = (struct item){&changes[b].pairs[i], b};
         }
     }
-    return sorted;
+    qsort(apply->items, n, sizeof *apply->items, by_key);
 }
 
-static void write_version(struct apply *apply, const struct shr_pair *pair, bool replaced) {
-    shr_version_encode(&apply->version, pair->value, apply->record.height);
-    shr_batch_put(&apply->batch, SHR_TABLE_LATEST, pair->key, shr_buf_bytes(&apply->version));
-    shr_change_add(&apply->changes, &(struct shr_change){pair->key, replaced});
-    apply->record.n_keys++;
-    apply->record.key_bytes += pair->key.len;
-    apply->record.value_bytes += pair->value.len;
-}
-
-/* The key has a value in this state: keep it in HISTORY, unless nothing changes. */
-static int replace(struct apply *apply, const struct shr_pair *pair, struct shr_bytes present,
-                   uint32_t written_at, struct shrewd_error *err) {
-    if (written_at >= apply->record.height) {
-        return shr_corrupt(apply->state->store, SHR_TABLE_LATEST, pair->key,
-                           "the newest version is newer than the tip", err);
+static void note_change(struct block *block, const struct shr_pair *pair, bool replaced) {
+    if (block->n_changed == block->cap) {
+        block->cap = block->cap == 0 ? 64 : block->cap * 2;
+        block->changed = shr_realloc_array(block->changed, block->cap, sizeof *block->changed);
     }
-    if (shr_bytes_eq(present, pair->value)) {
-        return 0;
-    }
-    shr_history_key(&apply->history_key, pair->key, apply->record.height);
-    shr_version_encode(&apply->version, present, written_at);
-    shr_batch_put(&apply->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key),
-                  shr_buf_bytes(&apply->version));
-    write_version(apply, pair, true);
-    return 0;
+    block->changed[block->n_changed++] = pair;
+    shr_change_add(&block->changes, &(struct shr_change){pair->key, replaced});
 }
 
-/* The key has no version in this state; below->found says whether a fork's base has it. */
-static void introduce(struct apply *apply, const struct shr_pair *pair,
-                      const struct shr_read *below) {
-    if (below != NULL && below->found) {
-        if (!shr_bytes_eq(shr_buf_bytes(below->value), pair->value)) {
-            write_version(apply, pair, false);
-        }
+/* A block writes the key: keeps the version before in HISTORY, unless nothing changes. */
+static void change_version(struct apply *apply, struct version *now, const struct item *item) {
+    struct block *block = &apply->blocks[item->block];
+    const struct shr_pair *pair = item->pair;
+    if (now->found && shr_bytes_eq(now->value, pair->value)) {
         return;
     }
-    write_version(apply, pair, false);
-    apply->record.total_keys++;
+    if (now->own) {
+        shr_history_key(&apply->history_key, pair->key, block->record.height);
+        shr_version_encode(&apply->row, now->value, now->written_at);
+        shr_batch_put(&apply->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key),
+                      shr_buf_bytes(&apply->row));
+    }
+    block->new_keys += !now->found;
+    note_change(block, pair, now->own);
+    *now = (struct version){true, true, pair->value, block->record.height};
+}
+
+/* One key, from its present version through every block that writes it. */
+static void walk_key(struct apply *apply, struct version *now, size_t from, size_t to) {
+    uint32_t before = apply->blocks[0].record.height;
+    for (size_t i = from; i < to; i++) {
+        const struct item *item = &apply->items[i];
+        if (i + 1 < to && item[1].block == item->block) {
+            continue; /* of equal keys in one block the later wins */
+        }
+        change_version(apply, now, item);
+    }
+    if (now->own && now->written_at >= before) {
+        shr_version_encode(&apply->row, now->value, now->written_at);
+        shr_batch_put(&apply->batch, SHR_TABLE_LATEST, apply->items[from].pair->key,
+                      shr_buf_bytes(&apply->row));
+    }
 }
 
 /* Reads from a fork's base every key that the fork itself does not have. */
@@ -105,11 +140,27 @@ static int read_below(struct apply *apply, size_t n, size_t *n_below, struct shr
                                apply->state->fork.height, err);
 }
 
-static int apply_chunk(struct apply *apply, const struct shr_pair **pairs, size_t n,
-                       struct shrewd_error *err) {
-    for (size_t i = 0; i < n; i++) {
-        apply->reads[i] = (struct shr_read){.key = pairs[i]->key, .value = &apply->present[i]};
+/* Up to CHUNK keys from item `at` on; gives their number and where the next ones begin. */
+static size_t take_keys(struct apply *apply, size_t *at) {
+    size_t n = 0;
+    size_t i = *at;
+    for (; i < apply->n_items; i++) {
+        struct shr_bytes key = apply->items[i].pair->key;
+        if (n > 0 && shr_bytes_eq(key, apply->reads[n - 1].key)) {
+            continue;
+        }
+        if (n == CHUNK) {
+            break;
+        }
+        apply->reads[n] = (struct shr_read){.key = key, .value = &apply->present[n]};
+        apply->firsts[n++] = i;
     }
+    apply->firsts[n] = i;
+    *at = i;
+    return n;
+}
+
+static int apply_chunk(struct apply *apply, size_t n, struct shrewd_error *err) {
     int code = shr_reader_own_many(&apply->state->now, apply->reads, apply->written_at, n,
                                    UINT32_MAX, err);
     size_t n_below = 0, next_below = 0;
@@ -117,47 +168,51 @@ static int apply_chunk(struct apply *apply, const struct shr_pair **pairs, size_
         code = read_below(apply, n, &n_below, err);
     }
     for (size_t i = 0; code == 0 && i < n; i++) {
-        if (apply->reads[i].found) {
-            code = replace(apply, pairs[i], shr_buf_bytes(&apply->present[i]), apply->written_at[i],
-                           err);
-            continue;
+        bool own = apply->reads[i].found;
+        struct version now = {own, own, shr_buf_bytes(&apply->present[i]), apply->written_at[i]};
+        if (own && now.written_at >= apply->blocks[0].record.height) {
+            return shr_corrupt(apply->state->store, SHR_TABLE_LATEST, apply->reads[i].key,
+                               "the newest version is newer than the tip", err);
         }
-        bool below = next_below < n_below && apply->below_of[next_below] == i;
-        introduce(apply, pairs[i], below ? &apply->below[next_below++] : NULL);
+        if (!own && next_below < n_below && apply->below_of[next_below] == i) {
+            now.found = apply->below[next_below].found;
+            now.value = shr_buf_bytes(apply->below[next_below++].value);
+        }
+        walk_key(apply, &now, apply->firsts[i], apply->firsts[i + 1]);
     }
     return code;
 }
 
-/* The block's own rows, and the new tip. */
-static void write_block(struct apply *apply) {
-    struct shr_height_key key = shr_height_key(apply->record.height);
+/* A block's own rows. Blocks come here in order, each with all it changes, `changed`: nothing
+ * else of it is still to be computed. */
+static void finish_block(struct apply *apply, struct block *block) {
+    struct shr_height_key key = shr_height_key(block->record.height);
+    block->record.n_keys = block->n_changed;
+    for (size_t i = 0; i < block->n_changed; i++) {
+        block->record.key_bytes += block->changed[i]->key.len;
+        block->record.value_bytes += block->changed[i]->value.len;
+    }
     shr_batch_put(&apply->batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
-                  shr_buf_bytes(&apply->changes));
-    shr_record_encode(&apply->version, &apply->record);
+                  shr_buf_bytes(&block->changes));
+    shr_record_encode(&apply->row, &block->record);
     shr_batch_put(&apply->batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key),
-                  shr_buf_bytes(&apply->version));
-    shr_tip_encode(&apply->version, &apply->record);
-    shr_batch_put(&apply->batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
-                  shr_buf_bytes(&apply->version));
+                  shr_buf_bytes(&apply->row));
 }
 
-/* The block must be the next one; gives the number of keys before it. */
-static int check_change(struct shr_state *state, const struct shr_block_change *change,
-                        uint64_t *total_keys, struct shrewd_error *err) {
-    struct shr_block_record tip;
-    uint32_t next = shr_state_floor(state);
-    int code = shr_state_writer_tip(state, &tip, err);
-    *total_keys = 0;
-    if (code == 0) {
-        next = tip.height + 1;
-        *total_keys = tip.total_keys;
-    } else if (code != SHREWD_NOT_FOUND) {
-        return code;
+/* Every block's rows, and the new tip. */
+static void finish_blocks(struct apply *apply, uint64_t total_keys) {
+    for (size_t b = 0; b < apply->n_blocks; b++) {
+        struct block *block = &apply->blocks[b];
+        total_keys += block->new_keys;
+        block->record.total_keys = total_keys;
+        finish_block(apply, block);
     }
-    if (change->height != next || next == UINT32_MAX) {
-        return shr_fail(err, SHREWD_INVALID, "block %u cannot be applied: the next one is %u",
-                        change->height, next);
-    }
+    shr_tip_encode(&apply->row, &apply->blocks[apply->n_blocks - 1].record);
+    shr_batch_put(&apply->batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
+                  shr_buf_bytes(&apply->row));
+}
+
+int shr_state_check_change(const struct shr_block_change *change, struct shrewd_error *err) {
     for (size_t i = 0; i < change->n_pairs; i++) {
         const struct shr_pair *pair = &change->pairs[i];
         if (pair->key.len > SHR_KEY_MAX || pair->value.len > SHR_VALUE_MAX) {
@@ -171,38 +226,86 @@ static int check_change(struct shr_state *state, const struct shr_block_change *
     return 0;
 }
 
-int shr_state_apply(struct shr_state *state, const struct shr_block_change *change, bool sync,
-                    struct shrewd_error *err) {
-    uint64_t total_keys;
-    int code = check_change(state, change, &total_keys, err);
-    if (code != 0) {
+/* The blocks must be the next ones; gives the number of keys before them. */
+static int check_changes(struct shr_state *state, const struct shr_block_change *changes, size_t n,
+                         uint64_t *total_keys, struct shrewd_error *err) {
+    struct shr_block_record tip;
+    uint32_t next = shr_state_floor(state);
+    int code = shr_state_writer_tip(state, &tip, err);
+    *total_keys = 0;
+    if (code == 0) {
+        next = tip.height + 1;
+        *total_keys = tip.total_keys;
+    } else if (code != SHREWD_NOT_FOUND) {
         return code;
     }
+    for (size_t i = 0; i < n; i++, next++) {
+        if (changes[i].height != next || next == UINT32_MAX) {
+            return shr_fail(err, SHREWD_INVALID, "block %u cannot be applied: the next one is %u",
+                            changes[i].height, next);
+        }
+        code = shr_state_check_change(&changes[i], err);
+        if (code != 0) {
+            return code;
+        }
+    }
+    return 0;
+}
+
+static struct apply *apply_new(struct shr_state *state, const struct shr_block_change *changes,
+                               size_t n) {
     struct apply *apply = shr_alloc(sizeof *apply);
     apply->state = state;
-    apply->record.height = change->height;
-    apply->record.hash = change->hash;
-    apply->record.total_keys = total_keys;
-    size_t n = 0;
-    const struct shr_pair **pairs = sort_pairs(change, &n);
-    for (size_t at = 0; code == 0 && at < n; at += CHUNK) {
-        code = apply_chunk(apply, pairs + at, n - at < CHUNK ? n - at : CHUNK, err);
+    apply->n_blocks = n;
+    apply->blocks = shr_alloc_array(n, sizeof *apply->blocks);
+    for (size_t b = 0; b < n; b++) {
+        apply->blocks[b].record.height = changes[b].height;
+        apply->blocks[b].record.hash = changes[b].hash;
     }
-    if (code == 0) {
-        write_block(apply);
-        code = shr_store_write(state->store, &apply->batch, sync, err);
-    }
-    if (code == 0) {
-        code = shr_state_applied(state, &apply->record, &apply->batch, err);
-    }
-    free(pairs);
+    sort_items(apply, changes);
+    return apply;
+}
+
+static void apply_free(struct apply *apply) {
     for (size_t i = 0; i < CHUNK; i++) {
         shr_buf_free(&apply->present[i]);
     }
-    shr_buf_free(&apply->version);
+    for (size_t b = 0; b < apply->n_blocks; b++) {
+        shr_buf_free(&apply->blocks[b].changes);
+        free(apply->blocks[b].changed);
+    }
+    shr_buf_free(&apply->row);
     shr_buf_free(&apply->history_key);
-    shr_buf_free(&apply->changes);
     shr_batch_free(&apply->batch);
+    free(apply->items);
+    free(apply->blocks);
     free(apply);
+}
+
+int shr_state_apply_many(struct shr_state *state, const struct shr_block_change *changes, size_t n,
+                         bool sync, struct shrewd_error *err) {
+    uint64_t total_keys;
+    int code = check_changes(state, changes, n, &total_keys, err);
+    if (code != 0 || n == 0) {
+        return code;
+    }
+    struct apply *apply = apply_new(state, changes, n);
+    for (size_t at = 0; code == 0 && at < apply->n_items;) {
+        size_t n_keys = take_keys(apply, &at);
+        code = apply_chunk(apply, n_keys, err);
+    }
+    if (code == 0) {
+        finish_blocks(apply, total_keys);
+        code = shr_store_write(state->store, &apply->batch, sync, err);
+    }
+    if (code == 0) {
+        code = shr_state_applied(state, &apply->blocks[n - 1].record, &apply->batch, err);
+    }
+    apply_free(apply);
     return code;
+}
+
+int shr_state_apply(struct shr_state *state, const struct shr_block_change *change, bool sync,
+                    struct shrewd_error *err) {
+    return shr_state_apply_many(state, change, 1, sync, err);
 }

@@ -94,6 +94,12 @@ int shr_state_size(struct shr_state *state, uint64_t *bytes, uint64_t entries[SH
  * its fork height). SHREWD_INVALID otherwise. `sync`: durable when it returns. */
 int shr_state_apply(struct shr_state *state, const struct shr_block_change *change, bool sync,
                     struct shrewd_error *err);
+/* The same for n blocks, one after the other: all or nothing, in one atomic write. Leaves exactly
+ * the rows that applying them one by one would leave; readers never see a height between. */
+int shr_state_apply_many(struct shr_state *state, const struct shr_block_change *changes, size_t n,
+                         bool sync, struct shrewd_error *err);
+/* Whether what a block writes can be stored at all; SHREWD_LIMIT. Applying checks it too. */
+int shr_state_check_change(const struct shr_block_change *change, struct shrewd_error *err);
 /* Removes every block above `height`, in one atomic write; one that would need more than 256 MiB
  * of memory goes in several, newest blocks first, and the state is whole, at a height between,
  * after each. Durable when it returns. `height` may be start_height - 1 (all

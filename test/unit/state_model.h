@@ -144,22 +144,36 @@ static inline void chain_grow(struct chain *chain, struct rng *rng) {
     }
 }
 
+/* Applies the chain's last n blocks together; the call's result. */
+static inline int chain_apply_lasts(struct shr_state *state, const struct chain *chain, size_t n,
+                                    struct shrewd_error *err) {
+    struct shr_block_change *changes = shr_alloc_array(n + 1, sizeof *changes);
+    struct shr_pair **pairs = shr_alloc_array(n + 1, sizeof *pairs);
+    for (size_t b = 0; b < n; b++) {
+        const struct model_block *block = &chain->blocks[chain->n - n + b];
+        pairs[b] = shr_alloc_array(block->n + 1, sizeof **pairs);
+        for (size_t i = 0; i < block->n; i++) {
+            pairs[b][i].key = shr_buf_bytes(&block->keys[i]);
+            pairs[b][i].value = shr_buf_bytes(&block->values[i]);
+        }
+        changes[b].height = chain->start + (uint32_t)(chain->n - n + b);
+        changes[b].hash = block->hash;
+        changes[b].pairs = pairs[b];
+        changes[b].n_pairs = block->n;
+    }
+    int code = shr_state_apply_many(state, changes, n, false, err);
+    for (size_t b = 0; b < n; b++) {
+        free(pairs[b]);
+    }
+    free(pairs);
+    free(changes);
+    return code;
+}
+
 /* Applies the chain's last block; the call's result. */
 static inline int chain_apply_last(struct shr_state *state, const struct chain *chain,
                                    struct shrewd_error *err) {
-    const struct model_block *block = &chain->blocks[chain->n - 1];
-    struct shr_pair *pairs = shr_alloc_array(block->n + 1, sizeof *pairs);
-    for (size_t i = 0; i < block->n; i++) {
-        pairs[i].key = shr_buf_bytes(&block->keys[i]);
-        pairs[i].value = shr_buf_bytes(&block->values[i]);
-    }
-    struct shr_block_change change = {.height = chain->start + (uint32_t)chain->n - 1,
-                                      .hash = block->hash,
-                                      .pairs = pairs,
-                                      .n_pairs = block->n};
-    int code = shr_state_apply(state, &change, false, err);
-    free(pairs);
-    return code;
+    return chain_apply_lasts(state, chain, 1, err);
 }
 
 /* --- Comparing --- */

@@ -16,6 +16,7 @@ struct subject {
     struct shr_reader *held; /* an old reader, and what it should go on to say */
     struct chain held_chain;
     struct rng rng;
+    bool stays_open; /* a fork reads through to it */
 };
 
 static struct shr_store *open_store(const char *dir) {
@@ -151,6 +152,16 @@ static void roll_back_some(struct subject *subject) {
     }
 }
 
+/* Several blocks go into one write; check_like_fresh applies them one by one. */
+static void grow_some(struct subject *subject, size_t n) {
+    size_t room = CHAIN_MAX - subject->chain.n;
+    n = n < room ? n : room;
+    for (size_t i = 0; i < n; i++) {
+        chain_grow(&subject->chain, &subject->rng);
+    }
+    assert_ok(chain_apply_lasts(subject->state, &subject->chain, n, err));
+}
+
 static void check_refusals(struct subject *subject) {
     uint32_t tip = subject->chain.start + (uint32_t)subject->chain.n - 1;
     uint32_t lowest = subject->chain.start + (uint32_t)subject->n_below - 1;
@@ -158,6 +169,9 @@ static void check_refusals(struct subject *subject) {
     assert_fails(shr_state_apply(subject->state, &change, false, err), SHREWD_INVALID, "next one");
     change.height = tip + 2;
     assert_fails(shr_state_apply(subject->state, &change, false, err), SHREWD_INVALID, "next one");
+    struct shr_block_change gap[2] = {{.height = tip + 1}, {.height = tip + 3}};
+    assert_fails(shr_state_apply_many(subject->state, gap, 2, false, err), SHREWD_INVALID,
+                 "next one");
     assert_fails(shr_state_rollback(subject->state, tip + 1, err), SHREWD_ABOVE_TIP, "roll back");
     assert_fails(shr_state_rollback(subject->state, lowest - 1, err), SHREWD_BELOW_START, "first");
 }
@@ -172,15 +186,14 @@ static void random_steps(struct subject *subject, int steps) {
     for (int step = 0; step < steps; step++) {
         uint32_t dice = rng_below(&subject->rng, 100);
         if (dice < 70 && subject->chain.n < CHAIN_MAX) {
-            chain_grow(&subject->chain, &subject->rng);
-            assert_ok(chain_apply_last(subject->state, &subject->chain, err));
+            grow_some(subject, dice < 50 ? 1 : dice - 48);
         } else if (dice < 90) {
             roll_back_some(subject);
         } else if (dice < 94) {
             check_refusals(subject);
         } else if (dice < 97) {
             hold_reader(subject);
-        } else if (subject->dir != NULL) {
+        } else if (subject->dir != NULL && !subject->stays_open) {
             drop_held(subject);
             shr_state_close(subject->state);
             open_subject(subject);
@@ -221,6 +234,7 @@ static void fork_equals_model(bool rocks_base, bool rocks, uint64_t seed, int st
         assert_ok(chain_apply_last(base.state, &base.chain, err));
     }
     assert_ok(shr_reader_open(&fork.base, base.state, err));
+    base.stays_open = true;
     /* Below the base's tip, so that the base holds versions which the fork must not see. */
     fork.n_below = 8;
     chain_copy(&fork.chain, &base.chain, fork.n_below);
