@@ -63,6 +63,14 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "Needs no database and no server. Without --root the document's own is believed.",
          "shrewd verify proof.json --root 0x92d508..4ca\n"
          "shrewd verify - < proof.json"},
+    [SHR_COMMAND_CHECK] =
+        {SHR_COMMAND_CHECK, "check", NULL, 0, 0, NULL, "whether every row of a database is sound",
+         "Reads the whole database, also while 'shrewd run' writes it, and compares every\n"
+         "row with what the others say it must be: records and tip, the keys each block\n"
+         "changed, every version and what it replaced, all counts. Ends with 0 when the\n"
+         "database is sound, or prints a line for each finding and ends with 7.",
+         "shrewd check --db-path /var/lib/shrewd/db\n"
+         "shrewd check --db-path db --json --findings 10"},
     [SHR_COMMAND_INSPECT] =
         {SHR_COMMAND_INSPECT, "inspect", "MODULE", 1, 1, NULL,
          "what a module imports, exports and needs",

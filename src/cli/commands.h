@@ -14,6 +14,7 @@
     X(ROLLBACK, rollback)                                                                          \
     X(DUMP, dump)                                                                                  \
     X(VERIFY, verify)                                                                              \
+    X(CHECK, check)                                                                                \
     X(INSPECT, inspect)                                                                            \
     X(BENCH, bench)                                                                                \
     X(DEMO, demo)                                                                                  \

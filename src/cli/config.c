@@ -63,6 +63,7 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
     case SHR_COMMAND_ROLLBACK:
         return rollback;
     case SHR_COMMAND_DUMP:
+    case SHR_COMMAND_CHECK:
         return dump;
     case SHR_COMMAND_BENCH:
         return bench;

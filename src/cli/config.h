@@ -23,6 +23,7 @@ enum shr_exit {
     SHR_EXIT_NODE = 4,     /* the node refused (wrong password, wrong chain) */
     SHR_EXIT_GUEST = 5,    /* the module cannot be used, or failed on a block or a view */
     SHR_EXIT_REORG = 6,    /* a reorg deeper than --max-reorg-depth */
+    SHR_EXIT_DAMAGED = 7,  /* check: the database is not sound */
 };
 /* The exit code for an error code of libshrewd (0 gives 0). */
 int shr_exit_for(int code);
@@ -70,9 +71,10 @@ struct shr_config {
     uint32_t snapshot_interval;
     char *repo;
     /* the command's own */
-    char *server;    /* --server URL: ask a running daemon instead of a database */
-    uint32_t height; /* --height; SHR_UNSET: latest */
-    char *prefix;    /* --prefix, hex or text */
+    char *server;      /* --server URL: ask a running daemon instead of a database */
+    uint32_t height;   /* --height; SHR_UNSET: latest */
+    char *prefix;      /* --prefix, hex or text */
+    uint32_t findings; /* check --findings */
     bool json;
     bool yes;
     bool keep;  /* demo --keep */
@@ -104,6 +106,7 @@ int shr_cmd_status(struct shr_config *config);
 int shr_cmd_rollback(struct shr_config *config);
 int shr_cmd_dump(struct shr_config *config);
 int shr_cmd_verify(struct shr_config *config);
+int shr_cmd_check(struct shr_config *config);
 int shr_cmd_inspect(struct shr_config *config);
 int shr_cmd_bench(struct shr_config *config);
 int shr_cmd_demo(struct shr_config *config);

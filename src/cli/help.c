@@ -16,7 +16,8 @@ static const char *const exit_codes =
     "  3  the database: locked, absent, damaged, of another chain or module\n"
     "  4  the node refused: wrong password, wrong chain\n"
     "  5  the module cannot be used, or failed on a block or a view\n"
-    "  6  a reorg deeper than --max-reorg-depth\n";
+    "  6  a reorg deeper than --max-reorg-depth\n"
+    "  7  check: the database is not sound\n";
 
 static const char *const sources =
     "Flags also come from the environment (SHREWD_ and the name: SHREWD_DB_PATH; SHREWD_CONFIG\n"

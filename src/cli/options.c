@@ -8,7 +8,7 @@
 #define BIT(name) (1u << SHR_COMMAND_##name)
 #define ALL ((1u << SHR_COMMAND_COUNT) - 1)
 #define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP))
-#define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH))
+#define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH) | BIT(CHECK))
 #define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
 #define VIEWS (GUESTS | BIT(BENCH))
 #define NUMBER_MAX (UINT32_MAX - 1)
@@ -107,8 +107,10 @@ const struct shr_option shr_options[] = {
     {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP), 0, 0, NULL, NULL, AT(prefix),
      "only keys that start with this: 0x hex, or text"},
     {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND,
-     READS | BIT(ROLLBACK) | BIT(VERIFY) | BIT(INSPECT) | BIT(BENCH), 0, 0, NULL, NULL, AT(json),
-     "print JSON"},
+     READS | BIT(ROLLBACK) | BIT(VERIFY) | BIT(CHECK) | BIT(INSPECT) | BIT(BENCH), 0, 0, NULL, NULL,
+     AT(json), "print JSON"},
+    {"findings", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(CHECK), 1, 1000000, "100", NULL,
+     AT(findings), "stop after so many things found wrong"},
     {"yes", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(ROLLBACK), 0, 0, NULL, NULL, AT(yes),
      "do not ask before removing anything"},
     {"view", "NAME", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(BENCH), 0, 0, NULL, NULL, AT(view),

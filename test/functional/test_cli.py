@@ -47,7 +47,8 @@ def index(daemon, module, chain, height, **flags):
 
 def test_help_and_version():
     text = shrewd("--help", check=OK).stdout
-    for command in ("run", "view", "preview", "status", "rollback", "dump", "inspect", "demo"):
+    for command in ("run", "view", "preview", "status", "rollback", "dump", "check", "inspect",
+                    "demo"):
         assert command in text
         page = shrewd(command, "--help", check=OK).stdout
         assert f"shrewd {command}" in page and "xample" in page
@@ -171,6 +172,22 @@ def test_fork_of_what_is_not_there(chain, daemon, tmp_path):
     assert one.wait_exit() == DATABASE and "nothing" in one.log()
 
 
+def test_check_reads_every_block(indexed, tmp_path):
+    line = shrewd("check", "--db-path", indexed.db, check=OK).stdout
+    assert line.startswith(f"sound: {TIP + 1} blocks, ") and f"heights 0 to {TIP}" in line
+    answer = json.loads(shrewd("check", "--db-path", indexed.db, "--json", check=OK).stdout)
+    assert answer["ok"] and answer["height"] == TIP and answer["findings"] == []
+    shrewd("check", "--db-path", tmp_path / "none", check=DATABASE)
+
+
+def test_check_of_a_fork_takes_its_base(chain, daemon):
+    base = index(daemon, paths.guest("minimal"), chain, 10)
+    fork = index(daemon, paths.guest("minimal"), chain, 20, fork=base.db)
+    assert "--fork" in shrewd("check", "--db-path", fork.db, check=DATABASE).stderr
+    line = shrewd("check", "--db-path", fork.db, "--fork", base.db, check=OK).stdout
+    assert "10 blocks" in line and "heights 11 to 20" in line
+
+
 def test_two_processes_on_one_database(chain, daemon):
     first = daemon("minimal", node=chain).start()
     second = daemon("minimal", node=chain, db=first.db)
@@ -186,6 +203,7 @@ def test_readers_work_beside_the_writer(chain, daemon, indexed):
     one = daemon("minimal", node=chain).start()
     one.wait_tip(chain)
     assert one.dump() == indexed.dump()
+    assert shrewd("check", "--db-path", one.db, check=OK).stdout.startswith("sound: ")
     assert view(one.db, one.module, "blocktracker", height=9) == one.view("blocktracker", height=9)
     assert json.loads(shrewd("status", "--db-path", one.db, "--json", check=OK).stdout)[
         "height"] == TIP

@@ -6,7 +6,7 @@
  * key, value length (two bytes, little endian; 0xffff removes the row), value. */
 #include "base/alloc.h"
 #include "base/endian.h"
-#include "state/state.h"
+#include "state/check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +154,27 @@ static void read_all(struct shr_state *state) {
     shr_buf_free(&value);
 }
 
+static void found(void *ctx, const struct shr_check_finding *finding) {
+    ++*(size_t *)ctx;
+    if (finding->expected[0] == 0 || finding->found[0] == 0) {
+        abort();
+    }
+}
+
+/* What the check finds is up to the bytes; that nothing is found where nothing was written is not.
+ */
+static void check_all(struct shr_store *store, bool damaged) {
+    struct shrewd_error err;
+    struct shr_check_summary summary;
+    size_t n = 0;
+    struct shr_check_options options = {.findings_max = 50, .found = found, .ctx = &n};
+    int code = shr_check(store, &options, &summary, &err);
+    check(code, &err);
+    if (n > 50 || (code == 0 && n != summary.findings) || (!damaged && n > 0)) {
+        abort();
+    }
+}
+
 static void write_all(struct shr_state *state) {
     struct shrewd_error err;
     struct shr_block_record tip;
@@ -182,6 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     }
     check(shr_store_write(damaged, &batch, false, &err), &err);
     read_all(state);
+    check_all(damaged, batch.n > 0);
     struct shr_state *again = NULL;
     code = shr_state_open(&again, shr_store_new_overlay(damaged, NULL), NULL, false, &err);
     check(code, &err);

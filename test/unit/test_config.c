@@ -11,6 +11,7 @@ static const char *base_line(enum shr_command_id id) {
         [SHR_COMMAND_ROLLBACK] = "rollback --db-path d --height 1",
         [SHR_COMMAND_DUMP] = "dump --db-path d",
         [SHR_COMMAND_VERIFY] = "verify f",
+        [SHR_COMMAND_CHECK] = "check --db-path d",
         [SHR_COMMAND_INSPECT] = "inspect m",
         [SHR_COMMAND_BENCH] = "bench m --view v",
         [SHR_COMMAND_DEMO] = "demo",

@@ -1,0 +1,316 @@
+/* Checking a database: the order of the passes, findings, META and BLOCKS. */
+#include "state/check_impl.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/endian.h"
+#include "state/state_impl.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define PROGRESS_ROWS 65536
+/* Heights that may be missing among the blocks held before the rest counts as stray: what is kept
+ * for each height must not depend on one damaged key. */
+#define GAP_MAX 1024
+
+const char *shr_check_table(enum shr_table table) {
+    static const char *const names[SHR_TABLE_COUNT] = {
+#define SHR_X(name, family) [SHR_TABLE_##name] = #name,
+        SHR_TABLE_MAP(SHR_X)
+#undef SHR_X
+    };
+    return names[table];
+}
+
+/* --- What every pass uses --- */
+
+bool shr_check_full(const struct shr_check_run *run) {
+    return run->out->findings >= run->options->findings_max;
+}
+
+void shr_check_note(struct shr_check_run *run, enum shr_table table, struct shr_bytes key,
+                    const char *expected, const char *format, ...) {
+    char found[700];
+    if (shr_check_full(run)) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    vsnprintf(found, sizeof found, format, args);
+    va_end(args);
+    struct shr_check_finding finding = {table, key, expected, found};
+    run->out->findings++;
+    run->options->found(run->options->ctx, &finding);
+}
+
+enum shr_scan_step shr_check_step(struct shr_check_run *run, struct shr_bytes key,
+                                  struct shr_bytes value) {
+    run->out->bytes += key.len + value.len;
+    if (++run->rows % PROGRESS_ROWS == 0 && run->options->progress != NULL) {
+        run->stopped = !run->options->progress(run->options->ctx, run->rows, run->rows_about);
+    }
+    return run->stopped || run->code != 0 || shr_check_full(run) ? SHR_SCAN_DONE : SHR_SCAN_MORE;
+}
+
+int shr_check_scan(struct shr_check_run *run, enum shr_table table, shr_scan_fn *visit, void *ctx) {
+    struct shrewd_error err = {0};
+    if (shr_check_full(run)) {
+        return 0;
+    }
+    int code = shr_store_scan(run->store, run->snapshot, table, shr_bytes(NULL, 0),
+                              shr_bytes(NULL, 0), false, visit, ctx, &err);
+    if (code == SHREWD_CORRUPT) {
+        shr_check_note(run, table, shr_bytes(NULL, 0), "rows that can be read", "%.600s",
+                       err.message);
+        code = 0;
+    } else if (code != 0) {
+        return shr_fail(run->err, code, "%s", err.message);
+    }
+    if (run->stopped) {
+        return shr_fail(run->err, SHREWD_STOPPED, "the check was stopped");
+    }
+    return run->code;
+}
+
+static uint64_t fold(uint64_t a, uint64_t b) {
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* As in cache.c. */
+uint64_t shr_check_hash(const struct shr_check_run *run, struct shr_bytes key) {
+    uint64_t state = run->seed[0] ^ key.len, words[2];
+    size_t at = 0;
+    for (; key.len - at > sizeof words; at += sizeof words) {
+        memcpy(words, key.data + at, sizeof words);
+        state = fold(words[0] ^ run->seed[1], words[1] ^ state);
+    }
+    memset(words, 0, sizeof words);
+    if (key.len > at) {
+        memcpy(words, key.data + at, key.len - at);
+    }
+    state = fold(words[0] ^ run->seed[1], words[1] ^ state);
+    return fold(state ^ run->seed[2], run->seed[1]);
+}
+
+struct shr_check_height *shr_check_height(struct shr_check_run *run, uint32_t height) {
+    bool held = run->has_blocks && height >= run->held_from && height <= run->last;
+    return held ? &run->heights[height - run->first] : NULL;
+}
+
+/* --- META --- */
+
+static enum shr_scan_step visit_meta(void *ctx, struct shr_bytes key, struct shr_bytes row) {
+    struct shr_check_run *run = ctx;
+    const char *wrong = NULL;
+    uint32_t version = SHR_FORMAT_VERSION;
+    if (shr_bytes_eq(key, shr_bytes_str(SHR_META_FORMAT))) {
+        run->has_format = true;
+        wrong = shr_format_decode(&version, row);
+    } else if (shr_bytes_eq(key, shr_bytes_str(SHR_META_IDENTITY))) {
+        wrong = shr_identity_decode(&run->identity, row);
+        run->has_identity = wrong == NULL;
+    } else if (shr_bytes_eq(key, shr_bytes_str(SHR_META_TIP))) {
+        wrong = shr_tip_decode(&run->tip, row);
+        run->has_tip = wrong == NULL;
+    } else if (shr_bytes_eq(key, shr_bytes_str(SHR_META_FORK))) {
+        wrong = shr_fork_decode(&run->fork, row);
+        run->has_fork = wrong == NULL;
+    } else {
+        shr_check_note(run, SHR_TABLE_META, key, "no row of this name", "%zu bytes", row.len);
+    }
+    if (wrong != NULL) {
+        shr_check_note(run, SHR_TABLE_META, key, "a row as in doc/database.md", "%s", wrong);
+    } else if (version != SHR_FORMAT_VERSION) {
+        shr_check_note(run, SHR_TABLE_META, key, "the format version of this shrewd", "%" PRIu32,
+                       version);
+    }
+    return shr_check_step(run, key, row);
+}
+
+/* A fork is checked with its base, and only a fork is. */
+static int check_base(struct shr_check_run *run) {
+    struct shr_reader *base = run->options->base;
+    struct shr_block_record block;
+    if (run->has_fork && base == NULL) {
+        return shr_fail(run->err, SHREWD_MISMATCH,
+                        "the database '%s' is a fork of another one, at block %u: give that one "
+                        "with --fork",
+                        run->store->name, run->fork.height);
+    }
+    if (!run->has_fork && base != NULL) {
+        return shr_fail(run->err, SHREWD_MISMATCH,
+                        "the database '%s' is not a fork; leave out --fork", run->store->name);
+    }
+    if (base == NULL) {
+        return 0;
+    }
+    struct shrewd_error err = {0};
+    int code = shr_reader_block(base, &block, run->fork.height, &err);
+    if (code != 0) {
+        return shr_fail(run->err, code, "the base of the fork: %s", err.message);
+    }
+    if (!shr_hash_eq(&block.hash, &run->fork.hash)) {
+        shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_FORK),
+                       "the hash that the base has at the fork height", "another");
+    }
+    return 0;
+}
+
+int shr_check_meta(struct shr_check_run *run) {
+    int code = shr_check_scan(run, SHR_TABLE_META, visit_meta, run);
+    if (code != 0) {
+        return code;
+    }
+    if (run->rows == 0) {
+        return shr_fail(run->err, SHREWD_NOT_FOUND, "the database '%s' holds nothing yet",
+                        run->store->name);
+    }
+    if (!run->has_format) {
+        shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_FORMAT), "the format", "no row");
+    }
+    if (!run->has_identity) {
+        shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_IDENTITY),
+                       "the chain, module and start height", "no sound row");
+    }
+    return check_base(run);
+}
+
+/* --- BLOCKS --- */
+
+struct blocks {
+    struct shr_check_run *run;
+    uint64_t next;     /* the height expected; UINT64_MAX: any */
+    uint64_t whole_to; /* one above the last height before the first gap */
+    uint32_t last;
+    struct shr_buf last_row;
+};
+
+static void note_gap(struct blocks *blocks, uint32_t height) {
+    struct shr_height_key missing = shr_height_key((uint32_t)blocks->next);
+    shr_check_note(blocks->run, SHR_TABLE_BLOCKS, shr_height_key_bytes(&missing),
+                   "a record of every height from the first to the tip",
+                   "none of %" PRIu64 " to %" PRIu32, blocks->next, height - 1);
+}
+
+static enum shr_scan_step visit_block(void *ctx, struct shr_bytes key, struct shr_bytes row) {
+    struct blocks *blocks = ctx;
+    struct shr_check_run *run = blocks->run;
+    struct shr_block_record record;
+    if (key.len != 4) {
+        shr_check_note(run, SHR_TABLE_BLOCKS, key, "a height", "%zu bytes", key.len);
+        return shr_check_step(run, key, row);
+    }
+    uint32_t height = shr_get_be32(key.data);
+    const char *wrong = shr_record_decode(&record, height, row);
+    if (wrong != NULL) {
+        shr_check_note(run, SHR_TABLE_BLOCKS, key, "the record of a block", "%s", wrong);
+    }
+    if (blocks->next == UINT64_MAX) { /* the identity, which would tell, is damaged */
+        run->first = height;
+        blocks->next = blocks->whole_to = height;
+    }
+    if (height < run->first) {
+        shr_check_note(run, SHR_TABLE_BLOCKS, key, "no block below the first", "one");
+        return shr_check_step(run, key, row);
+    }
+    if (height != blocks->next) {
+        note_gap(blocks, height);
+    } else if (blocks->next == blocks->whole_to) {
+        blocks->whole_to = (uint64_t)height + 1;
+    }
+    run->out->blocks++;
+    blocks->next = (uint64_t)height + 1;
+    blocks->last = height;
+    shr_buf_set(&blocks->last_row, row);
+    return shr_check_step(run, key, row);
+}
+
+static void check_tip(struct blocks *blocks) {
+    struct shr_check_run *run = blocks->run;
+    struct shr_bytes key = shr_bytes_str(SHR_META_TIP);
+    struct shr_buf want = {0};
+    shr_record_encode(&want, &run->tip);
+    if (!run->has_tip && run->out->blocks > 0) {
+        shr_check_note(run, SHR_TABLE_META, key, "the last block held", "no sound row");
+    } else if (run->has_tip && run->out->blocks == 0) {
+        shr_check_note(run, SHR_TABLE_META, key, "no tip, as no block is held",
+                       "a tip at height %" PRIu32, run->tip.height);
+    } else if (run->has_tip && run->tip.height != blocks->last) {
+        shr_check_note(run, SHR_TABLE_META, key, "the height of the last block held",
+                       "%" PRIu32 ", where BLOCKS ends with %" PRIu32, run->tip.height,
+                       blocks->last);
+    } else if (run->has_tip &&
+               !shr_bytes_eq(shr_buf_bytes(&want), shr_buf_bytes(&blocks->last_row))) {
+        shr_check_note(run, SHR_TABLE_META, key, "the record that BLOCKS has of the tip",
+                       "another one");
+    }
+    shr_buf_free(&want);
+}
+
+int shr_check_blocks(struct shr_check_run *run) {
+    run->first = run->has_fork ? run->fork.height + 1 : run->identity.start_height;
+    struct blocks blocks = {.run = run, .next = run->first};
+    if (!run->has_fork && !run->has_identity) {
+        blocks.next = UINT64_MAX;
+    }
+    blocks.whole_to = blocks.next;
+    int code = shr_check_scan(run, SHR_TABLE_BLOCKS, visit_block, &blocks);
+    if (code == 0) {
+        check_tip(&blocks);
+        run->has_blocks = run->out->blocks > 0;
+        run->last = blocks.last;
+        if (run->has_blocks && (uint64_t)run->last - run->first >= run->out->blocks + GAP_MAX) {
+            run->has_blocks = blocks.whole_to > run->first;
+            run->last = (uint32_t)(blocks.whole_to - 1);
+        }
+    }
+    if (run->has_blocks) {
+        run->heights = shr_alloc_array((size_t)(run->last - run->first) + 1, sizeof *run->heights);
+        run->held_from = run->first;
+        run->out->has_tip = true;
+        run->out->first_height = run->held_from;
+        run->out->tip_height = run->last;
+    }
+    shr_buf_free(&blocks.last_row);
+    return code;
+}
+
+/* --- All of it --- */
+
+int shr_check(struct shr_store *store, const struct shr_check_options *options,
+              struct shr_check_summary *out, struct shrewd_error *err) {
+    /* A later pass relies on what the earlier ones have found. What recomputes the state root
+     * from LATEST comes last, and compares it with run->tip.root where run->tip.has_root. */
+    static int (*const passes[])(struct shr_check_run * run) = {
+        shr_check_meta,    shr_check_blocks, shr_check_changes,
+        shr_check_history, shr_check_latest, shr_check_heights,
+    };
+    struct shr_check_run run = {.store = store, .options = options, .out = out, .err = err};
+    uint64_t bytes, entries[SHR_TABLE_COUNT];
+    *out = (struct shr_check_summary){0};
+    if (getrandom(run.seed, sizeof run.seed, GRND_NONBLOCK) != sizeof run.seed) {
+        run.seed[0] = shr_now_ns() * 0x9e3779b97f4a7c15u;
+        run.seed[1] = run.seed[0] * 0x94d049bb133111ebu;
+        run.seed[2] = run.seed[1] * 0xbf58476d1ce4e5b9u;
+    }
+    run.seed[1] |= 1;
+    int code = shr_store_size(store, &bytes, entries, err);
+    for (int table = 0; code == 0 && table < SHR_TABLE_COUNT; table++) {
+        run.rows_about += entries[table];
+    }
+    if (code == 0) {
+        code = shr_store_snapshot(store, &run.snapshot, err);
+    }
+    for (size_t i = 0; code == 0 && i < sizeof passes / sizeof passes[0]; i++) {
+        code = passes[i](&run);
+    }
+    shr_store_snapshot_free(store, run.snapshot);
+    free(run.heights);
+    return code;
+}

@@ -1,0 +1,78 @@
+/* check_impl.h: what the files of check.h share.
+ *
+ * CHANGES is in the order of heights, HISTORY and LATEST in two orders of keys. To compare them
+ * without a look-up for each row, every row adds to sums that are kept for each height: CHANGES
+ * takes off what HISTORY and LATEST put on, a seeded hash of the key at a time. The sums are zero
+ * when both sides hold the same rows; that they are by chance has odds of 2^-64 a height. Only
+ * the heights whose sums are not zero are gone through key by key (check_detail.c).
+ *
+ * Two sums of a height h:
+ *   replaced  HISTORY has a row (key, h)            <=> CHANGES of h lists the key as replaced
+ *   written   a version (HISTORY's or LATEST's) was written at h <=> CHANGES of h lists the key
+ * With two rules for the rows of one key, seen one after the other in HISTORY (each version is
+ * older than the block that replaced it, and was written by the block before that changed the key),
+ * this makes the changes of every key one chain: new, replaced, replaced, ..., LATEST. So what
+ * undoing a block puts back for each key it changed is the version that the state before the
+ * block had, and what it removes had none: every undo record inverts its block.
+ */
+#ifndef SHR_STATE_CHECK_IMPL_H
+#define SHR_STATE_CHECK_IMPL_H
+
+#include "state/check.h"
+#include "state/codec.h"
+
+struct shr_check_height {
+    uint64_t written, replaced; /* sums of hashes */
+    uint64_t value_bytes;       /* of the versions written, less what the record says */
+    bool reported;              /* its CHANGES or record cannot be compared: a finding says why */
+};
+
+struct shr_check_run {
+    struct shr_store *store;
+    struct shr_snapshot *snapshot;
+    const struct shr_check_options *options;
+    struct shr_check_summary *out;
+    uint64_t seed[3];
+    uint64_t rows, rows_about;
+    bool stopped; /* by `progress` */
+    int code;     /* of what failed inside a scan */
+    struct shrewd_error *err;
+
+    /* META */
+    bool has_format, has_identity, has_tip, has_fork;
+    struct shr_identity identity;
+    struct shr_fork_record fork;
+    struct shr_block_record tip; /* what META says; heights[] go by BLOCKS */
+
+    /* BLOCKS: what CHANGES, HISTORY and LATEST may name */
+    bool has_blocks;
+    uint32_t first, last;
+    uint32_t held_from; /* the first height with undo data */
+    struct shr_check_height *heights;
+};
+
+/* A finding. `format` says what was found. */
+void shr_check_note(struct shr_check_run *run, enum shr_table table, struct shr_bytes key,
+                    const char *expected, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* Counts a row; whether to go on. */
+enum shr_scan_step shr_check_step(struct shr_check_run *run, struct shr_bytes key,
+                                  struct shr_bytes value);
+/* One whole table. What RocksDB cannot read is a finding. */
+int shr_check_scan(struct shr_check_run *run, enum shr_table table, shr_scan_fn *visit, void *ctx);
+bool shr_check_full(const struct shr_check_run *run); /* enough was found */
+uint64_t shr_check_hash(const struct shr_check_run *run, struct shr_bytes key);
+/* NULL when the height has no undo data or is above the tip. */
+struct shr_check_height *shr_check_height(struct shr_check_run *run, uint32_t height);
+/* A HISTORY row's key taken apart; false when it is none. */
+bool shr_check_history_key(struct shr_bytes *key, uint32_t *height, struct shr_bytes row);
+
+/* The passes, in this order. */
+int shr_check_meta(struct shr_check_run *run);
+int shr_check_blocks(struct shr_check_run *run);
+int shr_check_changes(struct shr_check_run *run);
+int shr_check_history(struct shr_check_run *run);
+int shr_check_latest(struct shr_check_run *run);
+int shr_check_heights(struct shr_check_run *run);
+
+#endif
