@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,5 +117,27 @@ int shr_dir_make(const char *path, struct shrewd_error *err) {
         code = shr_fail(err, SHREWD_IO, "'%s' is not a folder", path);
     }
     free(copy);
+    return code;
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info, (void)kind, (void)where;
+    return remove(path);
+}
+
+int shr_dir_remove(const char *path, struct shrewd_error *err) {
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
+        return shr_fail_errno(err, SHREWD_IO, "cannot delete the folder '%s'", path);
+    }
+    return 0;
+}
+
+int shr_dir_sync(const char *path, struct shrewd_error *err) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int bad = fd < 0 || fsync(fd) != 0;
+    int code = bad ? shr_fail_errno(err, SHREWD_IO, "cannot sync the folder '%s'", path) : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
     return code;
 }

@@ -11,5 +11,9 @@ int shr_file_read(struct shr_buf *out, const char *path, size_t max, struct shre
 int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error *err);
 /* Makes a folder and its parents, mode 0700 for those it makes, durable; fine when it exists. */
 int shr_dir_make(const char *path, struct shrewd_error *err);
+/* Deletes a folder and everything in it; fine when it is absent. */
+int shr_dir_remove(const char *path, struct shrewd_error *err);
+/* Makes what was renamed or made in a folder last through a power cut. */
+int shr_dir_sync(const char *path, struct shrewd_error *err);
 
 #endif

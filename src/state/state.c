@@ -441,6 +441,10 @@ void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out)
     }
 }
 
+bool shr_state_is_fork(const struct shr_state *state) {
+    return state->base != NULL;
+}
+
 void shr_state_identity(struct shr_state *state, struct shr_identity *out) {
     *out = state->identity;
 }

@@ -86,6 +86,7 @@ void shr_state_set_cache(struct shr_state *state, size_t bytes);
 /* All zero when it is off. Any thread. */
 void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out);
 void shr_state_identity(struct shr_state *state, struct shr_identity *out);
+bool shr_state_is_fork(const struct shr_state *state);
 /* Bytes and estimated entries, for `status`. */
 int shr_state_size(struct shr_state *state, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
                    struct shrewd_error *err);
@@ -136,6 +137,12 @@ int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_
  * valid during the call. */
 int shr_reader_each(struct shr_reader *reader, struct shr_bytes prefix, uint32_t height,
                     shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
+
+/* The keys that the block of `height` changed, in key order; the caller knows that the height is
+ * held. The key is valid during the call; what is not 0 ends the walk and is returned. */
+typedef int shr_change_fn(void *ctx, struct shr_bytes key, struct shrewd_error *err);
+int shr_reader_changes(struct shr_reader *reader, uint32_t height, shr_change_fn *visit, void *ctx,
+                       struct shrewd_error *err);
 
 /* Reading at the tip without a snapshot: for the thread that applies blocks. */
 int shr_state_get_latest(struct shr_state *state, struct shr_buf *value, struct shr_bytes key,

@@ -1,0 +1,40 @@
+/* part.h: one file of a snapshot: what a run of blocks wrote, as laid out in doc/snapshots.md.
+ *
+ * A part is made from one picture of a state and never changes: its name carries the beginning of
+ * its hash. Applying a part to a state that ends where it begins gives, row for row, the state
+ * that it was made from. */
+#ifndef SHR_SNAPSHOT_PART_H
+#define SHR_SNAPSHOT_PART_H
+
+#include "base/stop.h"
+#include "state/state.h"
+
+#define SHR_PART_NAME_MAX 64
+
+struct shr_part {
+    char name[SHR_PART_NAME_MAX];
+    uint32_t from, to;      /* heights, both held */
+    uint64_t bytes;         /* of the file */
+    uint64_t writes;        /* keys written by its blocks, together */
+    struct shr_hash sha256; /* of the file; in the order of its bytes */
+    struct shr_hash block;  /* hash of block `to` */
+    struct shr_hash root;   /* the state root after it; zero while has_root is false */
+    bool has_root;
+};
+
+/* Writes the blocks from `from` on, up to `last` or until `raw_max` bytes (before compression) are
+ * passed, into a file of `dir`. The reader must hold them all. */
+int shr_part_write(struct shr_part *out, const char *dir, struct shr_reader *reader, uint32_t from,
+                   uint32_t last, uint64_t raw_max, struct shr_stop *stop,
+                   struct shrewd_error *err);
+/* Reads the file and compares its size and hash. SHREWD_CORRUPT names the part. */
+int shr_part_verify(const struct shr_part *part, const char *path, struct shrewd_error *err);
+/* Applies the blocks that are above the state's tip, which must be at from - 1 or later, and
+ * compares each, and the file, with what the part says. `sync` is for the last block. The state is
+ * whole after a failure, at some block of the part. */
+int shr_part_apply(const struct shr_part *part, struct shr_state *state, const char *path,
+                   struct shr_stop *stop, struct shrewd_error *err);
+/* The file's name, from its other fields. */
+void shr_part_name(struct shr_part *part);
+
+#endif

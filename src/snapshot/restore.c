@@ -1,0 +1,333 @@
+#include "snapshot/snapshot.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "node/download.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct restoring {
+    const struct shr_snap_restore *ask;
+    bool remote;
+    char *from; /* without a slash at its end */
+    char *db_path;
+    char *work, *parts_dir, *db_dir; /* beside db_path */
+    int lock;
+    struct shr_manifest manifest;
+    struct shr_state *state;
+    size_t applied;
+};
+
+/* --- The manifest --- */
+
+static int fetch_manifest(struct restoring *r, struct shr_buf *text, char **origin,
+                          struct shrewd_error *err) {
+    *origin = shr_asprintf("%s/" SHR_MANIFEST_NAME, r->from);
+    if (!r->remote) {
+        int code = shr_file_read(text, *origin, SHR_MANIFEST_BYTES_MAX, err);
+        return code == SHREWD_NOT_FOUND
+                   ? shr_fail(err, SHREWD_NOT_FOUND, "there is no snapshot in '%s': no manifest",
+                              r->from)
+                   : code;
+    }
+    char *path = shr_asprintf("%s/manifest.new", r->work);
+    unlink(path);
+    int code = shr_download(*origin, path, SHR_MANIFEST_BYTES_MAX, r->ask->stop, err);
+    if (code == 0) {
+        code = shr_file_read(text, path, SHR_MANIFEST_BYTES_MAX, err);
+    }
+    unlink(path);
+    free(path);
+    return code;
+}
+
+static int differs(const char *what, const struct shr_hash *held, const struct shr_hash *wanted,
+                   bool display, struct shrewd_error *err) {
+    char a[SHR_HASH_HEX_LEN + 1], b[SHR_HASH_HEX_LEN + 1];
+    if (display) {
+        shr_hash_hex(a, held);
+        shr_hash_hex(b, wanted);
+    } else {
+        shr_hex_write(a, shr_bytes(held->b, sizeof held->b));
+        shr_hex_write(b, shr_bytes(wanted->b, sizeof wanted->b));
+    }
+    return shr_fail(err, SHREWD_MISMATCH,
+                    "the snapshot is not the one wanted: its %s is %s, expected %s", what, a, b);
+}
+
+static int check_wanted(const struct restoring *r, struct shrewd_error *err) {
+    const struct shr_snap_restore *ask = r->ask;
+    const struct shr_identity *identity = &r->manifest.identity;
+    const struct shr_part *last = shr_manifest_last(&r->manifest);
+    if (last == NULL) {
+        return shr_fail(err, SHREWD_CORRUPT, "the snapshot in '%s' has no part", r->from);
+    }
+    if (ask->genesis != NULL && !shr_hash_eq(ask->genesis, &identity->genesis)) {
+        return differs("genesis block", &identity->genesis, ask->genesis, true, err);
+    }
+    if (ask->module_hash != NULL && !shr_hash_eq(ask->module_hash, &identity->module_hash)) {
+        return differs("module's SHA-256", &identity->module_hash, ask->module_hash, false, err);
+    }
+    if (ask->root != NULL && (!last->has_root || !shr_hash_eq(ask->root, &last->root))) {
+        return differs("state root", &last->root, ask->root, false, err);
+    }
+    return 0;
+}
+
+static int load_manifest(struct restoring *r, struct shrewd_error *err) {
+    struct shr_buf text = {0};
+    char *origin = NULL;
+    int code = fetch_manifest(r, &text, &origin, err);
+    if (code == 0) {
+        code = shr_manifest_decode(&r->manifest, shr_buf_bytes(&text), origin, err);
+    }
+    code = code != 0 ? code : check_wanted(r, err);
+    free(origin);
+    shr_buf_free(&text);
+    return code;
+}
+
+/* --- Folders --- */
+
+static char *without_slash(const char *path) {
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/') {
+        len--;
+    }
+    return shr_strndup(path, len);
+}
+
+/* Nothing is ever written over: what is there may be somebody's database. */
+static int check_target(const struct restoring *r, struct shrewd_error *err) {
+    if (rmdir(r->db_path) == 0 || errno == ENOENT) {
+        return 0;
+    }
+    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) {
+        return shr_fail(err, SHREWD_MISMATCH,
+                        "'%s' holds something already; a snapshot is restored into a folder that "
+                        "does not exist yet or is empty",
+                        r->db_path);
+    }
+    return shr_fail_errno(err, SHREWD_IO, "cannot use '%s'", r->db_path);
+}
+
+static int make_work(struct restoring *r, struct shrewd_error *err) {
+    int code = shr_dir_make(r->parts_dir, err);
+    if (code != 0) {
+        return code;
+    }
+    char *path = shr_asprintf("%s/lock", r->work);
+    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (r->lock < 0) {
+        code = shr_fail_errno(err, SHREWD_IO, "cannot create '%s'", path);
+    } else if (flock(r->lock, LOCK_EX | LOCK_NB) != 0) {
+        code = shr_fail(err, SHREWD_LOCKED, "another process is restoring a snapshot in '%s'",
+                        r->work);
+    }
+    free(path);
+    return code;
+}
+
+/* --- The database being built --- */
+
+static int open_state(struct restoring *r, struct shrewd_error *err) {
+    struct shr_rocks_options rocks = {.create = true, .cache_bytes = r->ask->cache_bytes};
+    struct shr_store *store = NULL;
+    int code = shr_store_open_rocks(&store, r->db_dir, &rocks, err);
+    return code != 0 ? code : shr_state_open(&r->state, store, &r->manifest.identity, false, err);
+}
+
+static void close_state(struct restoring *r) {
+    if (r->state != NULL) {
+        shr_state_close(r->state);
+        r->state = NULL;
+    }
+}
+
+/* Takes what an earlier try has built back to the end of a part; *next is the part after it. False
+ * when it was built from another snapshot. */
+static int find_place(struct restoring *r, size_t *next, bool *usable, struct shrewd_error *err) {
+    const struct shr_manifest *manifest = &r->manifest;
+    struct shr_block_record tip, block;
+    int code = shr_state_tip(r->state, &tip, err);
+    *next = 0;
+    *usable = true;
+    if (code == SHREWD_NOT_FOUND) {
+        return 0;
+    }
+    while (code == 0 && *next < manifest->n_parts && manifest->parts[*next].to <= tip.height) {
+        const struct shr_part *part = &manifest->parts[*next];
+        code = shr_state_block(r->state, &block, part->to, err);
+        if (code == 0 && !shr_hash_eq(&block.hash, &part->block)) {
+            *usable = false;
+            return 0;
+        }
+        ++*next;
+    }
+    if (code != 0) {
+        return code;
+    }
+    uint32_t whole = *next == 0 ? manifest->identity.start_height : manifest->parts[*next - 1].to;
+    if (*next == 0) {
+        return shr_state_rollback_all(r->state, err);
+    }
+    return tip.height > whole ? shr_state_rollback(r->state, whole, err) : 0;
+}
+
+/* Opens what an earlier try left, or begins anew. */
+static int begin(struct restoring *r, size_t *next, struct shrewd_error *err) {
+    bool usable = false;
+    *next = 0;
+    int code = open_state(r, err);
+    if (code == 0) {
+        code = find_place(r, next, &usable, err);
+    }
+    if (code == 0 && usable) {
+        return 0;
+    }
+    if (code == SHREWD_LOCKED || code == SHREWD_STOPPED || code == SHREWD_IO) {
+        return code;
+    }
+    close_state(r);
+    shr_warn("snapshot", "what an earlier try left in '%s' is of another snapshot: begun anew",
+             r->db_dir);
+    *next = 0;
+    code = shr_dir_remove(r->db_dir, err);
+    return code != 0 ? code : open_state(r, err);
+}
+
+/* --- Parts --- */
+
+static int fetch_part(const struct restoring *r, const struct shr_part *part, const char *path,
+                      struct shrewd_error *err) {
+    if (access(path, F_OK) == 0 && shr_part_verify(part, path, err) == 0) {
+        return 0;
+    }
+    char *url = shr_asprintf("%s/%s", r->from, part->name);
+    char *partial = shr_asprintf("%s.partial", path);
+    int code = 0;
+    for (int tries = 0; tries < 2; tries++) {
+        bool resumed = access(partial, F_OK) == 0;
+        code = shr_download(url, partial, part->bytes, r->ask->stop, err);
+        code = code != 0 ? code : shr_part_verify(part, partial, err);
+        if (code == SHREWD_CORRUPT || code == SHREWD_LIMIT) {
+            unlink(partial);
+            if (resumed) {
+                continue; /* the beginning may be of another try */
+            }
+        }
+        break;
+    }
+    if (code == 0 && rename(partial, path) != 0) {
+        code = shr_fail_errno(err, SHREWD_IO, "cannot rename '%s'", partial);
+    }
+    free(partial);
+    free(url);
+    return code == SHREWD_NOT_FOUND || code == SHREWD_LIMIT
+               ? shr_fail_in(err, SHREWD_CORRUPT, "part '%s' of the snapshot", part->name)
+               : code;
+}
+
+static int take_part(struct restoring *r, const struct shr_part *part, struct shrewd_error *err) {
+    char *path = shr_asprintf("%s/%s", r->remote ? r->parts_dir : r->from, part->name);
+    int code = r->remote ? fetch_part(r, part, path, err) : shr_part_verify(part, path, err);
+    code = code != 0 ? code : shr_part_apply(part, r->state, path, r->ask->stop, err);
+    if (code == 0) {
+        r->applied++;
+        shr_info("snapshot", "restored up to block %" PRIu32 " of %" PRIu32, part->to,
+                 shr_manifest_last(&r->manifest)->to);
+        if (r->remote) {
+            unlink(path);
+        }
+    }
+    free(path);
+    return code;
+}
+
+/* The whole must end as the manifest says. */
+static int check_end(struct restoring *r, struct shrewd_error *err) {
+    const struct shr_part *last = shr_manifest_last(&r->manifest);
+    struct shr_block_record tip;
+    int code = shr_state_tip(r->state, &tip, err);
+    if (code != 0) {
+        return code;
+    }
+    if (tip.height != last->to || !shr_hash_eq(&tip.hash, &last->block)) {
+        return shr_fail(err, SHREWD_CORRUPT,
+                        "the snapshot does not end with the block its manifest names");
+    }
+    if (last->has_root && (!tip.has_root || !shr_hash_eq(&tip.root, &last->root))) {
+        return differs("state root", &tip.root, &last->root, false, err);
+    }
+    return 0;
+}
+
+static int put_in_place(struct restoring *r, struct shrewd_error *err) {
+    close_state(r);
+    int code = check_target(r, err);
+    if (code == 0 && rename(r->db_dir, r->db_path) != 0) {
+        code = shr_fail_errno(err, SHREWD_IO, "cannot rename '%s' to '%s'", r->db_dir, r->db_path);
+    }
+    if (code == 0) {
+        char *parent = shr_asprintf("%s/..", r->db_path);
+        code = shr_dir_sync(parent, err);
+        free(parent);
+    }
+    return code != 0 ? code : shr_dir_remove(r->work, err);
+}
+
+static int run(struct restoring *r, struct shrewd_error *err) {
+    size_t next = 0;
+    int code = check_target(r, err);
+    code = code != 0 ? code : make_work(r, err);
+    code = code != 0 ? code : load_manifest(r, err);
+    code = code != 0 ? code : begin(r, &next, err);
+    for (; code == 0 && next < r->manifest.n_parts; next++) {
+        code = take_part(r, &r->manifest.parts[next], err);
+    }
+    code = code != 0 ? code : check_end(r, err);
+    return code != 0 ? code : put_in_place(r, err);
+}
+
+int shr_snap_restore(struct shr_snap_summary *out, const struct shr_snap_restore *ask,
+                     struct shrewd_error *err) {
+    struct restoring r = {.ask = ask, .lock = -1};
+    r.from = without_slash(ask->from);
+    r.remote = strncmp(r.from, "http://", 7) == 0 || strncmp(r.from, "https://", 8) == 0;
+    r.db_path = without_slash(ask->db_path);
+    r.work = shr_asprintf("%s.restore", r.db_path);
+    r.parts_dir = shr_asprintf("%s/parts", r.work);
+    r.db_dir = shr_asprintf("%s/db", r.work);
+    int code = run(&r, err);
+    if (code == 0) {
+        const struct shr_part *last = shr_manifest_last(&r.manifest);
+        *out = (struct shr_snap_summary){.height = last->to,
+                                         .block = last->block,
+                                         .has_root = last->has_root,
+                                         .root = last->root,
+                                         .parts = r.manifest.n_parts,
+                                         .new_parts = r.applied,
+                                         .bytes = shr_manifest_bytes(&r.manifest)};
+    }
+    close_state(&r);
+    shr_manifest_free(&r.manifest);
+    if (r.lock >= 0) {
+        close(r.lock);
+    }
+    free(r.db_dir);
+    free(r.parts_dir);
+    free(r.work);
+    free(r.db_path);
+    free(r.from);
+    return code;
+}

@@ -1,0 +1,46 @@
+/* snapshot.h: a folder of files from which another machine continues instead of indexing again.
+ *
+ * A snapshot is a manifest and parts, each part what a run of blocks wrote: doc/snapshots.md. It
+ * grows by whole parts (incremental), is taken from a published picture of the state while
+ * indexing and views go on, and can be broken off at any moment: what is there counts. */
+#ifndef SHR_SNAPSHOT_SNAPSHOT_H
+#define SHR_SNAPSHOT_SNAPSHOT_H
+
+#include "snapshot/manifest.h"
+
+struct shr_snap_summary {
+    uint32_t height;
+    struct shr_hash block;
+    bool has_root;
+    struct shr_hash root;
+    size_t parts, new_parts; /* new_parts: written, or fetched and applied, by this call */
+    uint64_t bytes;          /* of all parts */
+};
+
+/* Brings the snapshot in `dir` (made when absent) up to `height` (UINT32_MAX: the tip). Parts that
+ * a reorg has outdated are replaced. SHREWD_MISMATCH: what is there is of another chain or
+ * module; SHREWD_LOCKED: another process writes there; SHREWD_UNSUPPORTED: a fork. */
+int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const char *dir,
+                    uint32_t height, struct shr_stop *stop, struct shrewd_error *err);
+
+/* Reads every file of a snapshot in a folder, and compares sizes and hashes. */
+int shr_snap_verify(struct shr_snap_summary *out, const char *dir, struct shr_stop *stop,
+                    struct shrewd_error *err);
+
+struct shr_snap_restore {
+    const char *from;                   /* a folder, or an http:// or https:// URL of one */
+    const char *db_path;                /* must not exist, or be an empty folder */
+    const struct shr_hash *genesis;     /* must match; NULL: any */
+    const struct shr_hash *module_hash; /* must match; NULL: any */
+    const struct shr_hash *root;        /* the state root it must end with; NULL: any */
+    size_t cache_bytes;                 /* RocksDB's; 0: its default */
+    struct shr_stop *stop;
+};
+
+/* Builds the database in `db_path`.restore, applying part after part, each verified before and
+ * after, and moves it to its place when the last root is what the manifest says. Broken off, the
+ * next call with the same snapshot goes on where it ended. Needs SHR_GUEST_THREAD_STACK. */
+int shr_snap_restore(struct shr_snap_summary *out, const struct shr_snap_restore *restore,
+                     struct shrewd_error *err);
+
+#endif
