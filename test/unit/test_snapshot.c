@@ -1,0 +1,446 @@
+/* Snapshots: taken, grown, restored; damaged, foreign and broken off. */
+#include "state_help.h"
+
+#include "base/file.h"
+#include "snapshot/snapshot.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+#define BLOCKS 40u
+
+static struct shr_stop stop;
+
+static struct shr_hash block_hash(uint32_t height, uint32_t branch) {
+    struct shr_hash hash = {{0}};
+    hash.b[0] = (uint8_t)height;
+    hash.b[1] = (uint8_t)(height >> 8);
+    hash.b[2] = (uint8_t)branch;
+    hash.b[31] = 1;
+    return hash;
+}
+
+static struct shr_identity identity(void) {
+    struct shr_identity out = {.start_height = 3};
+    memset(out.genesis.b, 7, 32);
+    memset(out.module_hash.b, 9, 32);
+    return out;
+}
+
+/* Blocks up to and with `last`, the same for the same branch. */
+static void grow(struct shr_state *state, uint32_t last, uint32_t branch) {
+    struct shr_block_record tip;
+    uint32_t height = shr_state_tip(state, &tip, NULL) == 0 ? tip.height + 1 : 3;
+    for (; height <= last; height++) {
+        struct rng rng = {.state = height * 1000u + branch};
+        struct shr_buf keys[30] = {{0}}, values[30] = {{0}};
+        struct shr_pair pairs[30];
+        size_t n = height % 7 == 0 ? 0 : 30; /* some blocks write nothing */
+        for (size_t i = 0; i < n; i++) {
+            rng_key(&rng, &keys[i]);
+            rng_value(&rng, &values[i]);
+            pairs[i] = (struct shr_pair){shr_buf_bytes(&keys[i]), shr_buf_bytes(&values[i])};
+        }
+        struct shr_block_change change = {
+            .height = height, .hash = block_hash(height, branch), .pairs = pairs, .n_pairs = n};
+        assert_ok(shr_state_apply(state, &change, false, err));
+        for (size_t i = 0; i < 30; i++) {
+            shr_buf_free(&keys[i]);
+            shr_buf_free(&values[i]);
+        }
+    }
+}
+
+static struct shr_state *memory_state(void) {
+    struct shr_state *state = NULL;
+    struct shr_identity wanted = identity();
+    assert_ok(shr_state_open(&state, shr_store_new_memory(), &wanted, false, err));
+    return state;
+}
+
+static struct shr_state *disk_state(const char *path) {
+    struct shr_rocks_options options = {.cache_bytes = 1 << 20};
+    struct shr_store *store = NULL;
+    struct shr_state *state = NULL;
+    assert_ok(shr_store_open_rocks(&store, path, &options, err));
+    assert_ok(shr_state_open(&state, store, NULL, false, err));
+    return state;
+}
+
+static enum shr_scan_step add_row(void *ctx, struct shr_bytes key, struct shr_bytes value) {
+    struct shr_buf *out = ctx;
+    shr_buf_add_be32(out, (uint32_t)key.len);
+    shr_buf_add(out, key);
+    shr_buf_add_be32(out, (uint32_t)value.len);
+    shr_buf_add(out, value);
+    return SHR_SCAN_MORE;
+}
+
+/* What the state says at every height. */
+static void picture(struct shr_buf *out, struct shr_state *state) {
+    struct shr_reader *reader = NULL;
+    struct shr_block_record block;
+    uint32_t last;
+    struct shr_hash hash;
+    shr_buf_clear(out);
+    assert_ok(shr_reader_open(&reader, state, err));
+    assert_true(shr_reader_head(reader, &last, &hash));
+    for (uint32_t height = 3; height <= last; height++) {
+        assert_ok(shr_reader_block(reader, &block, height, err));
+        shr_buf_append(out, block.hash.b, 32);
+        shr_buf_append(out, block.root.b, 32);
+        shr_buf_printf(out, "%u %llu %llu %llu %llu\n", height, (unsigned long long)block.n_keys,
+                       (unsigned long long)block.key_bytes, (unsigned long long)block.value_bytes,
+                       (unsigned long long)block.total_keys);
+        assert_ok(shr_reader_each(reader, NO_BYTES, height, add_row, out, err));
+    }
+    shr_reader_close(reader);
+}
+
+static void assert_same(struct shr_state *a, struct shr_state *b) {
+    struct shr_buf of_a = {0}, of_b = {0};
+    picture(&of_a, a);
+    picture(&of_b, b);
+    assert_bytes(shr_buf_bytes(&of_a), shr_buf_bytes(&of_b));
+    shr_buf_free(&of_b);
+    shr_buf_free(&of_a);
+}
+
+struct place {
+    char *dir, *snap, *db;
+};
+
+static struct place make_place(void) {
+    struct place place = {.dir = make_dir()};
+    place.snap = shr_asprintf("%s/snap", place.dir);
+    place.db = shr_asprintf("%s/db", place.dir);
+    return place;
+}
+
+static void drop_place(struct place *place) {
+    assert_ok(shr_dir_remove(place->dir, err));
+    free(place->dir);
+    free(place->snap);
+    free(place->db);
+}
+
+static int restore(struct shr_snap_summary *out, const struct place *place,
+                   struct shrewd_error *err) {
+    struct shr_snap_restore ask = {.from = place->snap, .db_path = place->db, .stop = &stop};
+    return shr_snap_restore(out, &ask, err);
+}
+
+/* --- What it is for --- */
+
+static void restored_is_the_same(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state(), *theirs;
+    struct shr_snap_summary made, put;
+    grow(ours, BLOCKS, 0);
+    assert_ok(shr_snap_create(&made, ours, place.snap, UINT32_MAX, &stop, err));
+    assert_int_equal(made.height, BLOCKS);
+    assert_int_equal(made.parts, 1);
+    assert_ok(shr_snap_verify(&made, place.snap, &stop, err));
+    assert_ok(restore(&put, &place, err));
+    assert_int_equal(put.height, BLOCKS);
+    theirs = disk_state(place.db);
+    assert_same(ours, theirs);
+    grow(ours, BLOCKS + 5, 0);
+    grow(theirs, BLOCKS + 5, 0);
+    assert_same(ours, theirs);
+    shr_state_close(theirs);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+static void grows_by_whole_parts(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state(), *theirs;
+    struct shr_snap_summary made;
+    for (uint32_t height = 10; height <= BLOCKS; height += 10) {
+        grow(ours, height + 2, 0); /* the tip is not what is asked for */
+        assert_ok(shr_snap_create(&made, ours, place.snap, height, &stop, err));
+        assert_int_equal(made.height, height);
+        assert_int_equal(made.new_parts, 1);
+        assert_int_equal(made.parts, height / 10);
+    }
+    assert_ok(shr_snap_create(&made, ours, place.snap, BLOCKS, &stop, err));
+    assert_int_equal(made.new_parts, 0);
+    assert_ok(shr_state_rollback(ours, BLOCKS, err));
+    assert_ok(restore(&made, &place, err));
+    assert_int_equal(made.new_parts, 4);
+    theirs = disk_state(place.db);
+    assert_same(ours, theirs);
+    shr_state_close(theirs);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+static void a_reorg_replaces_parts(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state(), *theirs;
+    struct shr_snap_summary made;
+    grow(ours, 20, 0);
+    assert_ok(shr_snap_create(&made, ours, place.snap, 12, &stop, err));
+    assert_ok(shr_snap_create(&made, ours, place.snap, 20, &stop, err));
+    assert_ok(shr_state_rollback(ours, 15, err));
+    grow(ours, 24, 1);
+    assert_ok(shr_snap_create(&made, ours, place.snap, UINT32_MAX, &stop, err));
+    assert_int_equal(made.parts, 2);
+    assert_int_equal(made.new_parts, 1);
+    assert_ok(restore(&made, &place, err));
+    theirs = disk_state(place.db);
+    assert_same(ours, theirs);
+    shr_state_close(theirs);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+static void deterministic(void **state) {
+    struct place a = make_place(), b = make_place();
+    struct shr_buf text_a = {0}, text_b = {0};
+    struct shr_snap_summary made;
+    struct shr_state *ours = memory_state();
+    grow(ours, 20, 0);
+    assert_ok(shr_snap_create(&made, ours, a.snap, 20, &stop, err));
+    grow(ours, 30, 1);
+    assert_ok(shr_state_rollback(ours, 18, err));
+    grow(ours, 20, 0);
+    assert_ok(shr_snap_create(&made, ours, b.snap, 20, &stop, err));
+    char *path_a = shr_asprintf("%s/manifest.json", a.snap);
+    char *path_b = shr_asprintf("%s/manifest.json", b.snap);
+    assert_ok(shr_file_read(&text_a, path_a, 1 << 20, err));
+    assert_ok(shr_file_read(&text_b, path_b, 1 << 20, err));
+    assert_bytes(shr_buf_bytes(&text_a), shr_buf_bytes(&text_b)); /* it names the parts' hashes */
+    shr_buf_free(&text_a);
+    shr_buf_free(&text_b);
+    free(path_a);
+    free(path_b);
+    shr_state_close(ours);
+    drop_place(&a);
+    drop_place(&b);
+}
+
+/* --- What it must refuse --- */
+
+static void flip(const char *path, off_t at, uint8_t with) {
+    uint8_t byte;
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= with;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+static off_t size_of(const char *path) {
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    return info.st_size;
+}
+
+/* 1000 single bytes, in parts and manifest: each refused by its name, nothing put in place. */
+static void every_damaged_byte_is_refused(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state();
+    struct shr_snap_summary made;
+    struct shr_manifest manifest;
+    struct rng rng = {.state = 6};
+    char *work = shr_asprintf("%s.restore", place.db);
+    grow(ours, 20, 0);
+    assert_ok(shr_snap_create(&made, ours, place.snap, 9, &stop, err));
+    assert_ok(shr_snap_create(&made, ours, place.snap, 20, &stop, err));
+    assert_ok(shr_manifest_read(&manifest, place.snap, err));
+    for (int trial = 0; trial < 1000; trial++) {
+        size_t which = rng_below(&rng, 3);
+        const char *name = which < 2 ? manifest.parts[which].name : SHR_MANIFEST_NAME;
+        char *path = shr_asprintf("%s/%s", place.snap, name);
+        off_t at = (off_t)rng_below(&rng, (uint32_t)size_of(path));
+        uint8_t with = (uint8_t)(1 + rng_below(&rng, 255));
+        flip(path, at, with);
+        struct shrewd_error err = {0};
+        int code = shr_snap_verify(&made, place.snap, &stop, &err);
+        assert_true(code == SHREWD_CORRUPT || code == SHREWD_MISMATCH);
+        assert_non_null(strstr(err.message, name));
+        if (trial % 20 == 0) {
+            /* What an earlier try has applied would not be asked for again. */
+            assert_ok(shr_dir_remove(work, err));
+            code = restore(&made, &place, &err);
+            if ((code != SHREWD_CORRUPT && code != SHREWD_MISMATCH) ||
+                strstr(err.message, name) == NULL) {
+                fail_msg("trial %d, %s: %d: %s", trial, name, code, err.message);
+            }
+            assert_int_not_equal(access(place.db, F_OK), 0);
+        }
+        flip(path, at, with);
+        free(path);
+    }
+    assert_ok(restore(&made, &place, err)); /* what the failures left does not harm */
+    struct shr_state *theirs = disk_state(place.db);
+    assert_same(ours, theirs);
+    shr_state_close(theirs);
+    free(work);
+    shr_manifest_free(&manifest);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+static void a_forged_part_is_refused(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state(), *forged = memory_state();
+    struct shr_snap_summary made;
+    struct shr_manifest manifest;
+    struct shr_part other;
+    struct shr_reader *reader = NULL;
+    grow(ours, 20, 0);
+    grow(forged, 20, 5);
+    assert_ok(shr_snap_create(&made, ours, place.snap, 20, &stop, err));
+    assert_ok(shr_manifest_read(&manifest, place.snap, err));
+    assert_ok(shr_reader_open(&reader, forged, err));
+    assert_ok(shr_part_write(&other, place.snap, reader, 3, 20, UINT64_MAX, &stop, err));
+    shr_reader_close(reader);
+    /* A manifest that fits the file, but promises the other's block. */
+    other.block = manifest.parts[0].block;
+    manifest.parts[0] = other;
+    assert_ok(shr_manifest_write(place.snap, &manifest, err));
+    assert_fails(restore(&made, &place, err), SHREWD_CORRUPT, other.name);
+    assert_int_not_equal(access(place.db, F_OK), 0);
+    shr_manifest_free(&manifest);
+    shr_state_close(forged);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+static void what_is_not_wanted_is_refused(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state();
+    struct shr_snap_summary made;
+    struct shr_hash other = {{1, 2, 3}};
+    grow(ours, 10, 0);
+    assert_ok(shr_snap_create(&made, ours, place.snap, 10, &stop, err));
+    struct shr_snap_restore ask = {.from = place.snap, .db_path = place.db, .stop = &stop};
+    ask.genesis = &other;
+    assert_fails(shr_snap_restore(&made, &ask, err), SHREWD_MISMATCH, "genesis");
+    ask.genesis = NULL;
+    ask.module_hash = &other;
+    assert_fails(shr_snap_restore(&made, &ask, err), SHREWD_MISMATCH, "module");
+    ask.module_hash = NULL;
+    ask.root = &other;
+    assert_fails(shr_snap_restore(&made, &ask, err), SHREWD_MISMATCH, "state root");
+    ask.root = NULL;
+    ask.from = place.dir;
+    assert_fails(shr_snap_restore(&made, &ask, err), SHREWD_NOT_FOUND, "no snapshot");
+    assert_int_equal(mkdir(place.db, 0700), 0);
+    char *file = shr_asprintf("%s/precious", place.db);
+    assert_ok(shr_file_write(file, TEXT("kept"), err));
+    ask.from = place.snap;
+    assert_fails(shr_snap_restore(&made, &ask, err), SHREWD_MISMATCH, "holds something");
+    assert_int_equal(access(file, F_OK), 0);
+    free(file);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+static void another_chains_folder_is_refused(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state(), *foreign = NULL;
+    struct shr_snap_summary made;
+    struct shr_identity other = identity();
+    other.genesis.b[0] ^= 1;
+    assert_ok(shr_state_open(&foreign, shr_store_new_memory(), &other, false, err));
+    grow(ours, 10, 0);
+    grow(foreign, 10, 0);
+    assert_ok(shr_snap_create(&made, ours, place.snap, 10, &stop, err));
+    assert_fails(shr_snap_create(&made, foreign, place.snap, 10, &stop, err), SHREWD_MISMATCH,
+                 place.snap);
+    assert_fails(shr_snap_create(&made, ours, place.snap, 11, &stop, err), SHREWD_ABOVE_TIP, "10");
+    shr_state_close(foreign);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+/* --- Broken off --- */
+
+static void *stop_soon(void *arg) {
+    usleep(*(useconds_t *)arg);
+    shr_stop_request(&stop);
+    return NULL;
+}
+
+/* Stopped again and again at other moments, it ends as if it had not been. */
+static void broken_off_it_goes_on(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state(), *theirs;
+    struct shr_snap_summary made;
+    grow(ours, 200, 0);
+    for (uint32_t height = 20; height <= 200; height += 20) {
+        assert_ok(shr_snap_create(&made, ours, place.snap, height, &stop, err));
+    }
+    int code = SHREWD_STOPPED;
+    useconds_t pause = 2000;
+    for (int tries = 0; code == SHREWD_STOPPED; tries++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, stop_soon, &pause), 0);
+        struct shrewd_error err = {0};
+        code = restore(&made, &place, &err);
+        assert_true(code == 0 || code == SHREWD_STOPPED);
+        pthread_join(thread, NULL);
+        shr_stop_deinit(&stop);
+        assert_int_equal(shr_stop_init(&stop), 0);
+        pause += 4000;
+        assert_true(tries < 1000);
+    }
+    theirs = disk_state(place.db);
+    assert_same(ours, theirs);
+    shr_state_close(theirs);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+static void leftovers_of_another_snapshot_go(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state(), *other = memory_state(), *theirs;
+    struct shr_snap_summary made;
+    struct shr_manifest manifest;
+    grow(other, 30, 4);
+    assert_ok(shr_snap_create(&made, other, place.snap, 15, &stop, err));
+    assert_ok(shr_snap_create(&made, other, place.snap, 30, &stop, err));
+    assert_ok(shr_manifest_read(&manifest, place.snap, err));
+    char *path = shr_asprintf("%s/%s", place.snap, manifest.parts[1].name);
+    assert_int_equal(unlink(path), 0);
+    assert_fails(restore(&made, &place, err), SHREWD_IO, manifest.parts[1].name);
+    free(path);
+    shr_manifest_free(&manifest);
+    assert_ok(shr_dir_remove(place.snap, err));
+    grow(ours, 30, 0);
+    assert_ok(shr_snap_create(&made, ours, place.snap, 30, &stop, err));
+    assert_ok(restore(&made, &place, err));
+    theirs = disk_state(place.db);
+    assert_same(ours, theirs);
+    shr_state_close(theirs);
+    shr_state_close(other);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
+int main(void) {
+    if (shr_stop_init(&stop) != 0) {
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(restored_is_the_same),
+        cmocka_unit_test(grows_by_whole_parts),
+        cmocka_unit_test(a_reorg_replaces_parts),
+        cmocka_unit_test(deterministic),
+        cmocka_unit_test(every_damaged_byte_is_refused),
+        cmocka_unit_test(a_forged_part_is_refused),
+        cmocka_unit_test(what_is_not_wanted_is_refused),
+        cmocka_unit_test(another_chains_folder_is_refused),
+        cmocka_unit_test(broken_off_it_goes_on),
+        cmocka_unit_test(leftovers_of_another_snapshot_go),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    shr_stop_deinit(&stop);
+    return failed;
+}
