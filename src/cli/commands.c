@@ -71,6 +71,18 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "database is sound, or prints a line for each finding and ends with 7.",
          "shrewd check --db-path /var/lib/shrewd/db\n"
          "shrewd check --db-path db --json --findings 10"},
+    [SHR_COMMAND_SNAPSHOT] =
+        {SHR_COMMAND_SNAPSHOT, "snapshot", "create|restore|verify PLACE", 2, 2,
+         "create restore verify", "take, restore or verify a snapshot",
+         "create brings the snapshot in the folder PLACE up to the tip, or --height, also\n"
+         "while 'shrewd run' writes the database. restore builds a database from the\n"
+         "snapshot in a folder or at an http URL, verifies every part and the last state\n"
+         "root, and then puts it at --db-path, which must not exist yet; broken off, the\n"
+         "same command goes on. verify reads a folder's files and compares their hashes.",
+         "shrewd snapshot create /srv/snapshot --db-path db\n"
+         "shrewd snapshot restore https://example.org/snapshot --db-path db \\\n"
+         "    --indexer module.wasm\n"
+         "shrewd snapshot verify /srv/snapshot"},
     [SHR_COMMAND_INSPECT] =
         {SHR_COMMAND_INSPECT, "inspect", "MODULE", 1, 1, NULL,
          "what a module imports, exports and needs",

@@ -15,6 +15,7 @@
     X(DUMP, dump)                                                                                  \
     X(VERIFY, verify)                                                                              \
     X(CHECK, check)                                                                                \
+    X(SNAPSHOT, snapshot)                                                                          \
     X(INSPECT, inspect)                                                                            \
     X(BENCH, bench)                                                                                \
     X(DEMO, demo)                                                                                  \

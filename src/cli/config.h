@@ -66,10 +66,11 @@ struct shr_config {
     uint32_t view_concurrency;
     uint32_t view_queue;
     bool enable_preview; /* accepted; previews are always on */
-    /* accepted for compatibility; snapshots are not made by this version */
-    char *snapshot_directory;
+    /* snapshots */
+    char *snapshot_directory; /* --snapshot-directory: grows while indexing; NULL: none */
     uint32_t snapshot_interval;
-    char *repo;
+    char *repo;        /* --repo: what a new database begins with */
+    char *expect_root; /* --expect-root HEX */
     /* the command's own */
     char *server;      /* --server URL: ask a running daemon instead of a database */
     uint32_t height;   /* --height; SHR_UNSET: latest */
@@ -111,6 +112,7 @@ int shr_cmd_inspect(struct shr_config *config);
 int shr_cmd_bench(struct shr_config *config);
 int shr_cmd_demo(struct shr_config *config);
 int shr_cmd_completion(struct shr_config *config);
+int shr_cmd_snapshot(struct shr_config *config);
 
 /* The database folder: db_path, with "-label" after it when a label is set. Caller frees. */
 char *shr_config_db_dir(const struct shr_config *config);

@@ -65,6 +65,29 @@ static int accept_module(struct shr_daemon *d, const char *dir, struct shrewd_er
     return open_database(d, dir, 0, &genesis, info.start_height, err);
 }
 
+/* Begins a new database with the snapshot of --repo. */
+static int restore_repo(struct shr_daemon *d, const char *dir, const struct shr_hash *genesis,
+                        struct shrewd_error *err) {
+    struct shr_snap_summary done;
+    int code = shr_snapshot_fetch(&done, d->config, dir, d->config->repo, genesis, d->stop, err);
+    if (code == 0) {
+        shr_info("snapshot", "restored '%s': %zu parts, up to block %" PRIu32, d->config->repo,
+                 done.parts, done.height);
+        code = open_database(d, dir, 0, NULL, 0, err);
+    } else if (code == SHREWD_NOT_FOUND || code == SHREWD_NODE || code == SHREWD_NODE_BUSY) {
+        shr_warn("snapshot", "--repo: %s: indexing from the start instead", err->message);
+        return open_database(d, dir, SHREWD_CREATE, genesis, d->config->start_block, err);
+    } else if (code != SHREWD_STOPPED) {
+        shr_fail_in(err, code, "--repo");
+    }
+    if (code == 0) {
+        struct shr_identity identity;
+        shr_state_identity(shr_lib_state(d->shrewd), &identity);
+        d->restored = done.height - identity.start_height + 1;
+    }
+    return code;
+}
+
 /* The database that is there, or a new one for the source's chain. */
 static int open_or_create(struct shr_daemon *d, const char *dir, struct shrewd_error *err) {
     struct shr_hash genesis;
@@ -78,6 +101,9 @@ static int open_or_create(struct shr_daemon *d, const char *dir, struct shrewd_e
     code = open_source(d, err);
     if (code == 0) {
         code = shr_source_genesis(d->source, &genesis, err);
+    }
+    if (code == 0 && d->config->repo != NULL) {
+        return restore_repo(d, dir, &genesis, err);
     }
     if (code == 0) {
         code = open_database(d, dir, SHREWD_CREATE, &genesis, d->config->start_block, err);
@@ -129,6 +155,7 @@ static int check_chain(struct shr_daemon *d, struct shrewd_error *err) {
 static void on_tip(void *ctx) {
     struct shr_daemon *d = ctx;
     shr_views_on_tip(shr_lib_views(d->shrewd));
+    shr_snapshots_on_tip(d->snapshots);
 }
 
 static void *index_main(void *arg) {
@@ -173,6 +200,9 @@ static void sync_status(void *ctx, struct shr_server_sync *out) {
         .wait_ns = atomic_load(&d->progress.wait_ns),
         .reorgs = atomic_load(&d->progress.reorgs),
         .reorg_blocks = atomic_load(&d->progress.reorg_blocks),
+        .snapshots = d->snapshots != NULL,
+        .snapshot_height = shr_snapshots_height(d->snapshots),
+        .restored = d->restored,
     };
     if (finished && d->code != 0) {
         snprintf(out->error, sizeof out->error, "%.255s", d->error.message);
@@ -240,6 +270,11 @@ int shr_daemon_start(struct shr_daemon *d, const struct shr_config *config,
     if (code == 0) {
         code = check_start(d, dir, err);
     }
+    if (code == 0 && config->snapshot_directory != NULL) {
+        code =
+            shr_snapshots_start(&d->snapshots, shr_lib_state(d->shrewd), config->snapshot_directory,
+                                config->snapshot_interval, stop, err);
+    }
     if (code == 0) {
         log_start(d, dir);
         code = start_server(d, err);
@@ -288,6 +323,8 @@ bool shr_daemon_stop(struct shr_daemon *d) {
     if (!server_ended || !index_ended) {
         return false;
     }
+    shr_stop_request(d->stop);
+    shr_snapshots_stop(d->snapshots);
     shrewd_close(d->shrewd);
     shr_source_close(d->source);
     shr_stop_deinit(&d->finished);

@@ -4,6 +4,7 @@
 #define SHR_CLI_DAEMON_H
 
 #include "cli/config.h"
+#include "cli/snapshots.h"
 #include "index/follow.h"
 #include "lib/lib.h"
 #include "rpc/server.h"
@@ -16,6 +17,8 @@ struct shr_daemon {
     struct shr_source *source; /* NULL until the node was reached; closed by the daemon */
     struct shrewd *shrewd;
     struct shr_server *server;
+    struct shr_snapshots *snapshots; /* NULL without --snapshot-directory */
+    uint32_t restored;               /* blocks that came from a snapshot at this start */
     struct shr_progress progress;
     pthread_t thread;
     bool threaded;

@@ -8,7 +8,7 @@
 #define BIT(name) (1u << SHR_COMMAND_##name)
 #define ALL ((1u << SHR_COMMAND_COUNT) - 1)
 #define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP))
-#define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH) | BIT(CHECK))
+#define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH) | BIT(CHECK) | BIT(SNAPSHOT))
 #define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
 #define VIEWS (GUESTS | BIT(BENCH))
 #define NUMBER_MAX (UINT32_MAX - 1)
@@ -43,8 +43,8 @@ const struct shr_option shr_options[] = {
     {"prefetch-size", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, 4096, "0", NULL,
      AT(prefetch_blocks), "another name of --pipeline-size"},
 
-    {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE, GUESTS | BIT(DEMO), 0, 0, NULL, "INDEXER",
-     AT(indexer), "the module, .wasm or .wat"},
+    {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE, GUESTS | BIT(DEMO) | BIT(SNAPSHOT), 0, 0,
+     NULL, "INDEXER", AT(indexer), "the module, .wasm or .wat"},
     {"db-path", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES | BIT(DEMO), 0, 0, NULL, "DB_PATH",
      AT(db_path), "the database folder"},
     {"label", "TEXT", SHR_OPTION_LABEL, SHR_GROUP_STATE, STORES, 0, 0, NULL, "LABEL", AT(label),
@@ -92,23 +92,25 @@ const struct shr_option shr_options[] = {
 
     {"enable-preview", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL,
      AT(enable_preview), "no effect: previews are always on"},
-    {"snapshot-directory", "DIR", SHR_OPTION_DIR, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL,
-     AT(snapshot_directory), "no effect: this version makes no snapshots"},
-    {"snapshot-interval", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMPAT, BIT(RUN), 1, NUMBER_MAX, "1000",
-     NULL, AT(snapshot_interval), "no effect: this version makes no snapshots"},
-    {"repo", "URL", SHR_OPTION_TEXT, SHR_GROUP_COMPAT, BIT(RUN), 0, 0, NULL, NULL, AT(repo),
-     "no effect: this version takes no snapshots"},
+    {"snapshot-directory", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, BIT(RUN), 0, 0, NULL, NULL,
+     AT(snapshot_directory), "keep a snapshot in this folder growing, for others to restore"},
+    {"snapshot-interval", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, BIT(RUN), 1, NUMBER_MAX, "1000",
+     NULL, AT(snapshot_interval), "blocks between one growth of the snapshot and the next"},
+    {"repo", "PLACE", SHR_OPTION_TEXT, SHR_GROUP_STATE, BIT(RUN), 0, 0, NULL, NULL, AT(repo),
+     "begin a new database with the snapshot in this folder or at this http URL"},
+    {"expect-root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_STATE, BIT(RUN) | BIT(SNAPSHOT), 0, 0, NULL,
+     NULL, AT(expect_root), "the state root that a snapshot restored must end with"},
 
     {"server", "URL", SHR_OPTION_URL, SHR_GROUP_COMMAND, BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS), 0,
      0, NULL, NULL, AT(server), "ask a running shrewd instead of a database"},
     {"height", "H", SHR_OPTION_HEIGHT, SHR_GROUP_COMMAND,
-     BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK) | BIT(BENCH), 0, NUMBER_MAX, "latest",
-     NULL, AT(height), "the height: a number, 0x hex, or latest"},
+     BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK) | BIT(BENCH) | BIT(SNAPSHOT), 0,
+     NUMBER_MAX, "latest", NULL, AT(height), "the height: a number, 0x hex, or latest"},
     {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP), 0, 0, NULL, NULL, AT(prefix),
      "only keys that start with this: 0x hex, or text"},
     {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND,
-     READS | BIT(ROLLBACK) | BIT(VERIFY) | BIT(CHECK) | BIT(INSPECT) | BIT(BENCH), 0, 0, NULL, NULL,
-     AT(json), "print JSON"},
+     READS | BIT(ROLLBACK) | BIT(VERIFY) | BIT(CHECK) | BIT(INSPECT) | BIT(BENCH) | BIT(SNAPSHOT),
+     0, 0, NULL, NULL, AT(json), "print JSON"},
     {"findings", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(CHECK), 1, 1000000, "100", NULL,
      AT(findings), "stop after so many things found wrong"},
     {"yes", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(ROLLBACK), 0, 0, NULL, NULL, AT(yes),

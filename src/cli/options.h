@@ -47,7 +47,7 @@ struct shr_option {
     const char *help;
 };
 
-#define SHR_OPTION_MAX 64
+#define SHR_OPTION_MAX 96
 
 extern const struct shr_option shr_options[];
 extern const size_t shr_option_count;

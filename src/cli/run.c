@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void warn_unused(const struct shr_config *config) {
-    if (config->snapshot_directory != NULL || config->repo != NULL) {
-        shr_warn("state", "--snapshot-directory, --snapshot-interval and --repo are accepted, but "
-                          "this version makes and restores no snapshots");
-    }
-}
-
 int shr_cmd_run(struct shr_config *config) {
     struct shr_daemon daemon;
     struct shr_stop stop;
@@ -21,7 +14,6 @@ int shr_cmd_run(struct shr_config *config) {
     if (shr_signals_install(&stop, &err) != 0) {
         return shr_report(&err);
     }
-    warn_unused(config);
     int code = shr_daemon_start(&daemon, config, NULL, &stop, &err);
     if (code != 0) {
         return code == SHREWD_STOPPED ? SHR_EXIT_OK : shr_report(&err);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TRIES_WITHOUT_A_BYTE 5
+#define TRIES_WITHOUT_A_BYTE 3
 #define PAUSE_MS 500u
 #define CONNECT_MS 10000L
 #define SLOW_BYTES 1000L /* fewer than this a second, for SLOW_SECONDS: try again */

@@ -158,8 +158,7 @@ static int run_stateroot(const struct shr_rpc_env *env, struct shr_buf *out,
     return rc;
 }
 
-/* A JSON string that holds an object, as the reference answers. Snapshots are not made by this
- * version: their fields are there and say so. */
+/* A JSON string that holds an object, as the reference answers. */
 static int run_snapshot(const struct shr_rpc_env *env, struct shr_buf *out,
                         const struct shr_params *params, const _Atomic bool *cancel,
                         struct shrewd_error *err) {
@@ -174,10 +173,11 @@ static int run_snapshot(const struct shr_rpc_env *env, struct shr_buf *out,
     }
     struct shr_buf text = {0};
     shr_buf_printf(&text,
-                   "{\"enabled\":false,\"current_height\":%" PRIu32 ",\"indexed_height\":%" PRIu32
-                   ",\"last_snapshot_height\":0,\"blocks_synced_normally\":%" PRIu64
-                   ",\"blocks_synced_from_snapshots\":0,\"snapshots_applied\":0",
-                   tip.height, tip.height, sync.blocks);
+                   "{\"enabled\":%s,\"current_height\":%" PRIu32 ",\"indexed_height\":%" PRIu32
+                   ",\"last_snapshot_height\":%" PRIu32 ",\"blocks_synced_normally\":%" PRIu64
+                   ",\"blocks_synced_from_snapshots\":%" PRIu32 ",\"snapshots_applied\":%d",
+                   sync.snapshots ? "true" : "false", tip.height, tip.height, sync.snapshot_height,
+                   sync.blocks, sync.restored, sync.restored > 0);
     shr_buf_printf(&text,
                    ",\"indexed\":%s,\"running\":%s,\"at_tip\":%s,\"node_tip\":%" PRIu32
                    ",\"reorgs\":%" PRIu64 ",\"reorg_blocks\":%" PRIu64 "}",

@@ -19,7 +19,10 @@ struct shr_server_sync {
     uint64_t bytes;
     uint64_t guest_ns, apply_ns, wait_ns;
     uint64_t reorgs, reorg_blocks;
-    char error[256]; /* why indexing stopped; "" when it did not */
+    bool snapshots;           /* one is kept growing */
+    uint32_t snapshot_height; /* of the last one taken; 0 before */
+    uint32_t restored;        /* blocks that came from a snapshot at this start */
+    char error[256];          /* why indexing stopped; "" when it did not */
 };
 
 struct shr_server_options {

@@ -17,6 +17,7 @@
 #define BLOCK_BYTES 85u /* height, hash, flags, root, keys, keys held after */
 #define PAIR_BYTES 8u   /* length of the key, of the value */
 #define HAS_ROOT 1u
+#define CHUNK_BYTES ((size_t)1 << 18)
 
 void shr_part_name(struct shr_part *part) {
     char hex[17];
@@ -159,10 +160,10 @@ int shr_part_verify(const struct shr_part *part, const char *path, struct shrewd
         return shr_fail_errno(err, SHREWD_IO, "cannot open the snapshot's part '%s'", path);
     }
     struct shr_digest *digest = shr_digest_new();
-    static _Thread_local uint8_t chunk[1 << 16];
+    uint8_t *chunk = shr_alloc(CHUNK_BYTES);
     uint64_t bytes = 0;
     size_t got;
-    while ((got = fread(chunk, 1, sizeof chunk, file)) > 0) {
+    while ((got = fread(chunk, 1, CHUNK_BYTES, file)) > 0) {
         shr_digest_add(digest, shr_bytes(chunk, got));
         bytes += got;
     }
@@ -177,6 +178,7 @@ int shr_part_verify(const struct shr_part *part, const char *path, struct shrewd
         code = damaged(part, err, "its SHA-256 is not what the manifest says");
     }
     shr_digest_free(digest);
+    free(chunk);
     fclose(file);
     return code;
 }

@@ -137,7 +137,7 @@ def test_flags_alone_mean_run_and_so_does_the_old_name(chain, daemon, tmp_path):
     del words[1]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
     assert done.returncode == OK, done.stderr
-    assert (tmp_path / "s").exists() is False
+    assert (tmp_path / "s").is_dir()
     words[0] = str(paths.SHREWD)
     assert subprocess.run(words, capture_output=True, timeout=60, env=ENVIRONMENT).returncode == OK
     assert pathlib.Path(f"{old.db}-x").is_dir() and not old.db.exists()

@@ -10,6 +10,7 @@ static const char *base_line(enum shr_command_id id) {
         [SHR_COMMAND_STATUS] = "status --db-path d",
         [SHR_COMMAND_ROLLBACK] = "rollback --db-path d --height 1",
         [SHR_COMMAND_DUMP] = "dump --db-path d",
+        [SHR_COMMAND_SNAPSHOT] = "snapshot create p --db-path d",
         [SHR_COMMAND_VERIFY] = "verify f",
         [SHR_COMMAND_CHECK] = "check --db-path d",
         [SHR_COMMAND_INSPECT] = "inspect m",

@@ -1,0 +1,193 @@
+#include "cli/snapshots.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/hex.h"
+#include "cli/database.h"
+#include "wasm/guest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define NICE 10
+#define RETRY_MS 60000
+
+/* --- Beginning with one --- */
+
+static int wanted_module(struct shr_hash *out, const char *path, struct shrewd_error *err) {
+    struct shr_engine *engine = NULL;
+    struct shr_module *module = NULL;
+    int code = shr_engine_new(&engine, err);
+    if (code == 0) {
+        code = shr_module_open(&module, engine, path, NULL, err);
+    }
+    if (code == 0) {
+        *out = *shr_module_hash(module);
+    }
+    shr_module_free(module);
+    shr_engine_free(engine);
+    return code;
+}
+
+static int wanted_root(struct shr_hash *out, const char *text, struct shrewd_error *err) {
+    struct shr_buf bytes = {0};
+    int code = shr_read_hex(&bytes, text, "--expect-root", err);
+    if (code == 0 && bytes.len != sizeof out->b) {
+        code = shr_fail(err, SHREWD_INVALID, "--expect-root: %zu bytes; a state root has 32",
+                        bytes.len);
+    }
+    if (code == 0) {
+        memcpy(out->b, bytes.data, sizeof out->b);
+    }
+    shr_buf_free(&bytes);
+    return code;
+}
+
+int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *config,
+                       const char *dir, const char *place, const struct shr_hash *genesis,
+                       struct shr_stop *stop, struct shrewd_error *err) {
+    struct shr_hash module, root;
+    struct shr_snap_restore ask = {
+        .from = place,
+        .db_path = dir,
+        .genesis = genesis,
+        .cache_bytes = (size_t)config->cache_mb << 20,
+        .stop = stop,
+    };
+    int code = 0;
+    if (config->indexer != NULL) {
+        ask.module_hash = &module;
+        code = wanted_module(&module, config->indexer, err);
+    }
+    if (code == 0 && config->expect_root != NULL) {
+        ask.root = &root;
+        code = wanted_root(&root, config->expect_root, err);
+    }
+    return code != 0 ? code : shr_snap_restore(out, &ask, err);
+}
+
+/* --- Keeping one growing --- */
+
+struct shr_snapshots {
+    struct shr_state *state;
+    char *dir;
+    uint32_t interval;
+    struct shr_stop *stop;
+    int bell; /* an eventfd */
+    pthread_t thread;
+    _Atomic uint32_t height; /* of the last one taken */
+    bool failed;             /* the last try; it has been said */
+};
+
+/* The height due, or 0 for none: a database begun above the interval's first multiple still has
+ * its first one at the next. */
+static uint32_t due(struct shr_snapshots *s) {
+    struct shr_block_record tip;
+    struct shr_identity identity;
+    if (shr_state_tip(s->state, &tip, NULL) != 0) {
+        return 0;
+    }
+    shr_state_identity(s->state, &identity);
+    uint32_t height = tip.height - tip.height % s->interval;
+    return height > atomic_load(&s->height) && height >= identity.start_height ? height : 0;
+}
+
+static bool take(struct shr_snapshots *s, uint32_t height) {
+    struct shr_snap_summary done;
+    struct shrewd_error err = {0};
+    int code = shr_snap_create(&done, s->state, s->dir, height, s->stop, &err);
+    if (code == 0) {
+        atomic_store(&s->height, height);
+        s->failed = false;
+        shr_info("snapshot", "'%s' has %zu parts (%zu new), up to block %" PRIu32, s->dir,
+                 done.parts, done.new_parts, height);
+    } else if (code != SHREWD_STOPPED && !s->failed) {
+        shr_warn("snapshot", "no snapshot of block %" PRIu32 ": %s; trying again every minute",
+                 height, err.message);
+        s->failed = true;
+    }
+    return code == 0;
+}
+
+static void *grow(void *arg) {
+    struct shr_snapshots *s = arg;
+    /* Linux has a priority for each thread: taking one must not slow what users wait for. */
+    setpriority(PRIO_PROCESS, 0, NICE);
+    while (!shr_stopped(s->stop)) {
+        uint32_t height = due(s);
+        bool pause = height != 0 && !take(s, height);
+        struct pollfd fds[2] = {{.fd = s->stop->fd, .events = POLLIN},
+                                {.fd = s->bell, .events = POLLIN}};
+        poll(fds, pause ? 1 : 2, pause ? RETRY_MS : -1);
+        if (fds[1].revents & POLLIN) {
+            eventfd_t rung;
+            eventfd_read(s->bell, &rung);
+        }
+    }
+    return NULL;
+}
+
+int shr_snapshots_start(struct shr_snapshots **out, struct shr_state *state, const char *dir,
+                        uint32_t interval, struct shr_stop *stop, struct shrewd_error *err) {
+    struct shr_manifest manifest;
+    int code = shr_dir_make(dir, err);
+    if (code != 0) {
+        return code;
+    }
+    struct shr_snapshots *s = shr_alloc(sizeof *s);
+    s->state = state;
+    s->interval = interval;
+    s->stop = stop;
+    s->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->dir = shr_strdup(dir);
+    if (shr_manifest_read(&manifest, dir, NULL) == 0) {
+        const struct shr_part *last = shr_manifest_last(&manifest);
+        atomic_store(&s->height, last == NULL ? 0 : last->to);
+        shr_manifest_free(&manifest);
+    }
+    if (s->bell < 0) {
+        code = shr_fail_errno(err, SHREWD_IO, "cannot make an eventfd");
+    } else {
+        int bad = pthread_create(&s->thread, NULL, grow, s);
+        if (bad != 0) {
+            code = shr_fail(err, SHREWD_NO_MEMORY, "cannot start the snapshot thread: %s",
+                            strerror(bad));
+        }
+    }
+    if (code != 0) {
+        if (s->bell >= 0) {
+            close(s->bell);
+        }
+        free(s->dir);
+        free(s);
+        return code;
+    }
+    *out = s;
+    return 0;
+}
+
+void shr_snapshots_on_tip(struct shr_snapshots *s) {
+    if (s != NULL && due(s) != 0) {
+        eventfd_write(s->bell, 1);
+    }
+}
+
+uint32_t shr_snapshots_height(struct shr_snapshots *s) {
+    return s == NULL ? 0 : atomic_load(&s->height);
+}
+
+void shr_snapshots_stop(struct shr_snapshots *s) {
+    if (s != NULL) {
+        pthread_join(s->thread, NULL);
+        close(s->bell);
+        free(s->dir);
+        free(s);
+    }
+}

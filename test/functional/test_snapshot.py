@@ -1,0 +1,183 @@
+"""Snapshots: taken from a running daemon under load, restored elsewhere over HTTP, continued."""
+import functools
+import http.server
+import json
+import pathlib
+import threading
+
+import pytest
+
+from harness import paths
+from harness.daemon import Daemon, dump, shrewd
+from harness.node import populate
+from harness.process import wait_for
+from harness.rpc import Rpc
+
+BLOCKS = 160
+
+
+@pytest.fixture(scope="module")
+def chain(node):
+    populate(node, BLOCKS, 40, seed=9)
+    return node
+
+
+class Server:
+    """A folder over HTTP, with ranges. `cut`: after so many bytes of a part the connection ends, on
+    the first `cuts` requests."""
+
+    def __init__(self, folder, cut=None, cuts=0):
+        self.cuts = cuts
+        self.ranges = 0
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                path = pathlib.Path(folder, self.path.lstrip("/"))
+                if not path.is_file():
+                    self.send_error(404)
+                    return
+                body, start = path.read_bytes(), 0
+                asked = self.headers.get("Range")
+                if asked:
+                    server.ranges += 1
+                    start = int(asked.removeprefix("bytes=").split("-")[0])
+                    if start >= len(body):
+                        self.send_error(416)
+                        return
+                    self.send_response(206)
+                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                else:
+                    self.send_response(200)
+                self.send_header("Content-Length", str(len(body) - start))
+                self.end_headers()
+                if cut and server.cuts > 0 and path.suffix == ".zst":
+                    server.cuts -= 1
+                    self.wfile.write(body[start:start + cut])
+                    self.close_connection = True
+                    return
+                self.wfile.write(body[start:])
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def manifest(folder):
+    path = pathlib.Path(folder, "manifest.json")
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+@pytest.fixture(scope="module")
+def snapshot(chain, tmp_path_factory):
+    """One kept growing by a daemon that indexes and answers views meanwhile."""
+    folder = tmp_path_factory.mktemp("snapshot")
+    with Daemon(paths.guest("balances"), node=chain, snapshot_directory=folder,
+                snapshot_interval=25) as daemon:
+        daemon.start()
+        wait_for("a block", lambda: daemon.rpc.ask("metashrew_height").get("result"))
+        stop = threading.Event()
+
+        def ask():
+            rpc = Rpc(daemon.port)
+            while not stop.is_set():
+                rpc.call("metashrew_view", "totals", "0x", "latest")
+
+        clients = [threading.Thread(target=ask) for _ in range(4)]
+        for client in clients:
+            client.start()
+        daemon.wait_tip(chain)
+        wanted = chain.height() // 25 * 25
+        wait_for(f"a snapshot of block {wanted}",
+                 lambda: manifest(folder).get("height") == wanted)
+        stop.set()
+        for client in clients:
+            client.join()
+        said = json.loads(daemon.rpc.call("metashrew_snapshot"))
+        assert said["enabled"] is True and said["last_snapshot_height"] == wanted
+        assert daemon.stop()[0] == 0
+        yield folder, wanted, daemon
+
+
+def test_a_restored_database_continues_and_is_equal(chain, snapshot, tmp_path):
+    folder, height, daemon = snapshot
+    with Server(folder, cut=1000, cuts=3) as server:
+        db = tmp_path / "db"
+        done = shrewd("snapshot", "restore", server.url, "--db-path", db, "--indexer",
+                      paths.guest("balances"), "--json", check=0)
+        assert json.loads(done.stdout)["height"] == height
+        assert server.ranges > 0, "a broken download must go on, not begin again"
+    assert dump(db) == dump(daemon.db, "--height", height)
+    assert not pathlib.Path(f"{db}.restore").exists()
+    with Daemon(paths.guest("balances"), db=db, node=chain) as other:
+        other.start().wait_tip(chain)
+        assert other.stop()[0] == 0
+        assert dump(db) == dump(daemon.db)
+    for at in (10, 77, height):
+        assert dump(db, "--height", at) == dump(daemon.db, "--height", at)
+
+
+def test_a_new_daemon_begins_with_a_repo(chain, snapshot, tmp_path):
+    folder, height, daemon = snapshot
+    with Server(folder) as server, Daemon(paths.guest("balances"), db=tmp_path / "db", node=chain,
+                                          repo=server.url) as other:
+        other.start().wait_tip(chain)
+        said = json.loads(other.rpc.call("metashrew_snapshot"))
+        assert said["snapshots_applied"] == 1
+        assert said["blocks_synced_from_snapshots"] == height + 1
+        assert other.stop()[0] == 0
+        assert other.dump() == daemon.dump()
+
+
+def test_a_repo_that_does_not_answer_is_passed_over(chain, daemon):
+    one = daemon("minimal", node=chain, repo="http://127.0.0.1:1/snapshot", exit_at=5)
+    one.spawn()
+    assert one.wait_exit() == 0, one.log()
+    assert "127.0.0.1:1" in one.log() and "indexing from the start" in one.log()
+
+
+def test_what_is_wrong_is_refused(chain, snapshot, tmp_path):
+    folder, _, _ = snapshot
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    name = manifest(copy)["parts"][1]["name"]
+    body = bytearray((copy / name).read_bytes())
+    body[len(body) // 2] ^= 1
+    (copy / name).write_bytes(body)
+    verify = shrewd("snapshot", "verify", copy)
+    assert verify.returncode == 3 and name in verify.stderr
+    with Server(copy) as server:
+        done = shrewd("snapshot", "restore", server.url, "--db-path", tmp_path / "db")
+        assert done.returncode == 3 and name in done.stderr and not (tmp_path / "db").exists()
+        one = Daemon(paths.guest("balances"), db=tmp_path / "db2", node=chain, repo=server.url)
+        with one:
+            one.spawn()
+            assert one.wait_exit() == 3 and name in one.log()
+    for flags, word in ((["--indexer", paths.guest("minimal")], "module"),
+                        (["--expect-root", "11" * 32], "state root")):
+        done = shrewd("snapshot", "restore", folder, "--db-path", tmp_path / "db", *flags)
+        assert done.returncode == 3 and word in done.stderr
+
+
+def test_by_hand_at_a_height(chain, snapshot, tmp_path):
+    _, _, daemon = snapshot
+    create = functools.partial(shrewd, "snapshot", "create", tmp_path / "s", "--db-path", daemon.db,
+                               "--json", check=0)
+    assert json.loads(create("--height", 50).stdout)["height"] == 50
+    again = json.loads(create().stdout)
+    assert again["height"] == chain.height() and again["parts"] == 2 and again["new_parts"] == 1
+    shrewd("snapshot", "verify", tmp_path / "s", check=0)
+    shrewd("snapshot", "restore", tmp_path / "s", "--db-path", tmp_path / "db", check=0)
+    assert dump(tmp_path / "db") == dump(daemon.db)
