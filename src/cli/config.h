@@ -48,8 +48,10 @@ struct shr_config {
     uint32_t max_reorg_depth;
     uint32_t reorg_check_threshold;
     uint32_t prefetch_blocks; /* --pipeline-size, --prefetch-size; 0: the default */
-    uint32_t cache_mb;        /* --cache-mb: RocksDB block cache */
-    uint32_t read_cache_mb;   /* --read-cache-mb: 0: none */
+    uint32_t prefetch_mb;     /* 0: the default */
+    uint32_t node_timeout_ms;
+    uint32_t cache_mb;      /* --cache-mb: RocksDB block cache */
+    uint32_t read_cache_mb; /* --read-cache-mb: 0: none */
     /* the server */
     char *host;
     uint16_t port;

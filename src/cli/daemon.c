@@ -28,6 +28,7 @@ static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
         .cookie_file = config->cookie_file,
         .zmq = config->zmq,
         .poll_ms = config->poll_ms,
+        .timeout_ms = config->node_timeout_ms,
     };
     return shr_node_open(&d->source, d->stop, &options, err);
 }
@@ -164,7 +165,8 @@ static void *index_main(void *arg) {
         .max_reorg_depth = d->config->max_reorg_depth,
         .exit_at = d->config->exit_at,
         .near_tip = d->config->reorg_check_threshold,
-        .feed = {.blocks_max = d->config->prefetch_blocks},
+        .feed = {.blocks_max = d->config->prefetch_blocks,
+                 .bytes_max = (size_t)d->config->prefetch_mb << 20},
         .on_tip = on_tip,
         .on_tip_ctx = d,
         .progress_bar = isatty(STDERR_FILENO) && shr_log_get_level() <= SHR_LOG_INFO,

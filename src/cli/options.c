@@ -42,6 +42,10 @@ const struct shr_option shr_options[] = {
      AT(prefetch_blocks), "blocks to fetch ahead; 0 lets shrewd choose"},
     {"prefetch-size", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, 4096, "0", NULL,
      AT(prefetch_blocks), "another name of --pipeline-size"},
+    {"prefetch-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, 65536, "0", NULL,
+     AT(prefetch_mb), "memory for blocks fetched ahead, in MiB; 0 lets shrewd choose"},
+    {"node-timeout-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 10, 3600000, "30000",
+     NULL, AT(node_timeout_ms), "how long a reply may stay under 1 KB/s before it is given up"},
 
     {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE, GUESTS | BIT(DEMO) | BIT(SNAPSHOT), 0, 0,
      NULL, "INDEXER", AT(indexer), "the module, .wasm or .wat"},

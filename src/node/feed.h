@@ -1,12 +1,14 @@
 /* feed.h: blocks of the best chain in order of height, fetched ahead and checked.
  *
- * A thread of the feed's own asks the source, checks each block (chain/block.h) and keeps up to
- * `blocks_max` blocks or `bytes_max` bytes ready, and one more in hand. One consumer thread,
- * which may also ask the source itself.
+ * Threads of the feed's own ask the source, one for each of its lanes (source.h); another checks
+ * each block (chain/block.h). Up to `blocks_max` blocks are asked for or ready. Together they are
+ * held to `bytes_max` bytes, for which a block that is not here yet counts as much as the ones
+ * before it; beyond that, what each lane has in hand may be larger than thought. Many small blocks
+ * are asked for in one go. One consumer thread, which may also ask the source itself.
  *
- * Each block is on the source's best chain at the time it is fetched. When that chain changes, the
- * block after the change has a parent other than the block delivered before it: the consumer
- * finds the fork (shr_source_hash_at) and seeks there. Nothing fetched before a seek is
+ * Each block is on the source's best chain at the time its hash is asked for. When that chain
+ * changes, the block after the change has a parent other than the block delivered before it: the
+ * consumer finds the fork (shr_source_hash_at) and seeks there. Nothing fetched before a seek is
  * delivered after it. A source that falls back to a lower tip delivers nothing: the consumer sees
  * that by asking for the hash at its own tip.
  */
@@ -33,7 +35,7 @@ struct shr_feed_stats {
 };
 
 struct shr_feed_options {
-    uint32_t blocks_max;          /* 0 means 64 */
+    uint32_t blocks_max;          /* 0 means 1024 */
     size_t bytes_max;             /* 0 means 64 MiB; one block always fits */
     struct shr_feed_stats *stats; /* borrowed, outlives the feed; NULL: not counted */
 };

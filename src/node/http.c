@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOW_BYTES_PER_MS 1 /* 1 KB/s */
-#define TOTAL_TIMEOUTS 10
+#define DEAD_BYTES_PER_MS 1 /* less than 1 KB/s for one timeout */
+#define SLOW_BYTES_PER_MS 4 /* less than 4 KB/s for four */
+#define SLOW_TIMEOUTS 4
 #define CONNECT_MS_MAX 10000u
 
 struct shr_http {
@@ -40,6 +41,13 @@ static size_t take_bytes(char *data, size_t size, size_t n, void *ctx) {
         http->too_large = true;
         return 0; /* ends the transfer */
     }
+    if (http->reply->len == 0) { /* so that it need not grow: a body is seldom compressed */
+        curl_off_t whole = -1;
+        curl_easy_getinfo(http->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &whole);
+        if (whole > 0 && (uint64_t)whole < http->reply_max) {
+            shr_buf_reserve(http->reply, (size_t)whole + 1);
+        }
+    }
     shr_buf_append(http->reply, data, len);
     http->received += len;
     return len;
@@ -57,7 +65,6 @@ static void set_options(struct shr_http *http) {
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)http->timeout_ms * TOTAL_TIMEOUTS);
     /* A stop must not wait for a name server. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
@@ -130,12 +137,49 @@ static int fail_transfer(struct shr_http *http, CURLcode result, struct shrewd_e
     return shr_fail(err, SHREWD_NODE_BUSY, "%s", detail);
 }
 
+/* How long too little may come, and since when what has come is counted. */
+struct pace {
+    uint64_t span_ms;
+    uint64_t bytes_per_ms;
+    uint64_t start_ms;
+    uint64_t received;
+};
+
+static void pace_start(struct pace *pace, const struct shr_http *http, uint64_t now) {
+    pace->start_ms = now;
+    pace->received = http->received;
+}
+
+/* Fails when the span is over and too little came; *left_ms is lowered to what is left of it. */
+static int pace_check(struct pace *pace, const struct shr_http *http, uint64_t now,
+                      uint64_t *left_ms, struct shrewd_error *err) {
+    uint64_t spent = now - pace->start_ms;
+    if (spent >= pace->span_ms) {
+        uint64_t got = http->received - pace->received;
+        if (got < spent * pace->bytes_per_ms) {
+            return shr_fail(err, SHREWD_NODE_BUSY,
+                            "timeout: %llu bytes came in %llu ms; giving this connection up",
+                            (unsigned long long)got, (unsigned long long)spent);
+        }
+        pace_start(pace, http, now);
+        spent = 0;
+    }
+    if (pace->span_ms - spent < *left_ms) {
+        *left_ms = pace->span_ms - spent;
+    }
+    return 0;
+}
+
 /* Runs the transfer to its end, its halt, or too long a time without progress. */
 static int run_transfer(struct shr_http *http, struct shrewd_error *err) {
-    uint64_t window_start = shr_now_ms();
-    uint64_t window_received = http->received;
+    uint64_t now = shr_now_ms();
+    struct pace dead = {http->timeout_ms, DEAD_BYTES_PER_MS, 0, 0};
+    struct pace slow = {(uint64_t)http->timeout_ms * SLOW_TIMEOUTS, SLOW_BYTES_PER_MS, 0, 0};
+    pace_start(&dead, http, now);
+    pace_start(&slow, http, now);
     for (;;) {
         int running = 0;
+        uint64_t left = http->timeout_ms;
         if (curl_multi_perform(http->multi, &running) != CURLM_OK) {
             return shr_fail(err, SHREWD_NODE_BUSY, "libcurl cannot go on with the transfer");
         }
@@ -145,20 +189,17 @@ static int run_transfer(struct shr_http *http, struct shrewd_error *err) {
         if (shr_halted(http->halt)) {
             return shr_fail(err, SHREWD_STOPPED, "stopped while asking the node");
         }
-        uint64_t spent = shr_now_ms() - window_start;
-        if (spent >= http->timeout_ms) {
-            uint64_t got = http->received - window_received;
-            if (got < spent * SLOW_BYTES_PER_MS) {
-                return shr_fail(err, SHREWD_NODE_BUSY, "timeout: %llu bytes came in %llu ms",
-                                (unsigned long long)got, (unsigned long long)spent);
-            }
-            window_start += spent;
-            window_received = http->received;
-            spent = 0;
+        now = shr_now_ms();
+        int code = pace_check(&dead, http, now, &left, err);
+        if (code == 0) {
+            code = pace_check(&slow, http, now, &left, err);
+        }
+        if (code != 0) {
+            return code;
         }
         struct curl_waitfd extra[2] = {{.fd = http->halt->stop->fd, .events = CURL_WAIT_POLLIN},
                                        {.fd = http->halt->fd, .events = CURL_WAIT_POLLIN}};
-        curl_multi_poll(http->multi, extra, 2, (int)(http->timeout_ms - spent), NULL);
+        curl_multi_poll(http->multi, extra, 2, (int)left, NULL);
     }
 }
 

@@ -16,11 +16,14 @@ struct shr_http_request {
     const char *path;      /* what follows the origin, from its first / */
     struct shr_bytes body; /* JSON to POST; data NULL: GET */
     size_t reply_max;      /* bytes, after decompression */
+    /* There is another way to ask for it: shr_link_ask returns a refusal in any case. */
+    bool may_refuse;
 };
 
 /* `origin` is scheme://host:port, copied. `halt` is borrowed and outlives the result.
- * `timeout_ms`: how long an exchange may run while fewer than 1 KB/s arrive; ten times that is
- * the most it may take at all. */
+ * `timeout_ms`: how long an exchange may run while fewer than 1 KB/s arrive, counted anew each
+ * time; over four times that, fewer than 4 KB/s are too few as well. A link that is faster than
+ * that is waited for, however long it takes. */
 int shr_http_open(struct shr_http **out, const char *origin, uint32_t timeout_ms,
                   struct shr_halt *halt, struct shrewd_error *err);
 void shr_http_close(struct shr_http *http); /* NULL is fine */

@@ -31,14 +31,15 @@ static int set_fixed_auth(struct shr_link *link, const char *auth, struct shrewd
 }
 
 int shr_link_open(struct shr_link *link, struct shr_halt *halt, struct shr_source *source,
-                  const struct shr_node_options *options, struct shrewd_error *err) {
+                  struct shr_retry_voice *voice, const struct shr_node_options *options,
+                  struct shrewd_error *err) {
     *link = (struct shr_link){.halt = halt, .source = source};
     int code = shr_node_url_parse(&link->url, options->url, err);
     if (code != 0) {
         return code;
     }
     link->whom = shr_asprintf("node %s", link->url.shown);
-    shr_retry_init(&link->retry, halt, link->whom);
+    shr_retry_init(&link->retry, halt, voice, link->whom);
     code = shr_http_open(&link->http, link->url.origin,
                          options->timeout_ms == 0 ? DEFAULT_TIMEOUT_MS : options->timeout_ms, halt,
                          err);
@@ -107,7 +108,7 @@ static int judge_unauthorised(struct shr_link *link, struct shrewd_error *err) {
                             : "it wants a user and password (401); give --auth user:password or "
                               "--cookie-file");
     }
-    if (++link->refused >= REFUSED_MAX) {
+    if (++link->refused >= REFUSED_MAX && !link->met) {
         return shr_fail(err, SHREWD_NODE,
                         "it refuses the cookie in %s (401); is this the cookie file of this node?",
                         link->cookie_file);
@@ -140,7 +141,8 @@ int shr_link_judge_status(long status, const struct shr_buf *body, struct shrewd
     return shr_fail(err, SHREWD_CORRUPT, "its reply is not what a Bitcoin node answers");
 }
 
-/* One try. SHREWD_NODE_BUSY and SHREWD_CORRUPT mean: again later. */
+/* One try. SHREWD_NODE_BUSY and SHREWD_CORRUPT mean: again later; SHREWD_NODE and SHREWD_LIMIT do
+ * from a node that is known. */
 static int ask_once(struct shr_link *link, struct shr_buf *body,
                     const struct shr_http_request *request, shr_link_take *take, void *ctx,
                     struct shrewd_error *err) {
@@ -181,7 +183,10 @@ int shr_link_ask(struct shr_link *link, struct shr_buf *body,
         } else if (code != SHREWD_NODE_BUSY) {
             link->garbled = 0;
         }
-        if (code != SHREWD_NODE_BUSY && code != SHREWD_CORRUPT) {
+        bool refused = code == SHREWD_NODE || code == SHREWD_LIMIT;
+        bool passes = code == SHREWD_NODE_BUSY || code == SHREWD_CORRUPT ||
+                      (refused && link->met && !request->may_refuse);
+        if (!passes) {
             if (code == 0 || code == SHREWD_NOT_FOUND) {
                 shr_retry_done(&link->retry);
             }

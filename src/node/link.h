@@ -23,11 +23,17 @@ struct shr_link {
     uint32_t garbled; /* replies in a row that make no sense */
     /* Give up after so many of those (0: never): while it is not known yet to be a node. */
     uint32_t garbled_max;
+    /* It is known to be a node, and has taken the credentials: whatever it refuses now may pass
+     * (it restarts with another cookie or configuration, a proxy before it does), so that is told
+     * and asked again. */
+    bool met;
 };
 
-/* Reads URL and credentials; nothing is asked. `halt` and `source` outlive the link. */
+/* Reads URL and credentials; nothing is asked. `halt`, `source`
+ * and `voice` outlive the link. */
 int shr_link_open(struct shr_link *link, struct shr_halt *halt, struct shr_source *source,
-                  const struct shr_node_options *options, struct shrewd_error *err);
+                  struct shr_retry_voice *voice, const struct shr_node_options *options,
+                  struct shrewd_error *err);
 void shr_link_close(struct shr_link *link); /* fine on {0} */
 
 /* Judges a reply, whose status is neither 401 nor 403; the body is NUL-terminated. 0: taken.

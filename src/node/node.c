@@ -18,19 +18,33 @@
 #define AHEAD_TRUST_MS 1000u
 /* A service that is no Bitcoin node should be told so, not asked for ever. */
 #define GARBLED_MAX_AT_OPEN 5u
+/* Connections that fetch blocks, next to the one that asks all else. */
+#define LANES 4u
+/* A node that refuses so many batches of blocks in a row will go on to. */
+#define BATCHES_REFUSED_MAX 3u
+
+/* One connection of those that fetch blocks; its thread's alone. */
+struct lane {
+    struct shr_link link;
+    struct shr_rpc rpc;
+    struct shr_rest rest;
+    unsigned batches_refused; /* in a row */
+};
 
 struct node {
     struct shr_source source; /* first: what callers hold */
     struct shr_halt halt;
     int wake_bell; /* rung by wake() */
     uint32_t poll_ms;
+    struct shr_retry_voice voice;
+    struct lane lanes[LANES];
+    _Atomic bool has_rest;
     struct shr_zmq *zmq;       /* used by whoever holds wait_lock */
     pthread_mutex_t wait_lock; /* taken before `lock` */
     pthread_mutex_t lock;      /* everything below */
     struct shr_link link;
     struct shr_rpc rpc;
     struct shr_rest rest;
-    bool has_rest;
     struct shr_hash genesis;
     struct shr_tip tip; /* as last seen; the height may lag behind the hash */
     uint64_t tip_asked_ms;
@@ -142,17 +156,18 @@ static int hash_at(struct node *node, struct shr_hash *out, uint32_t height,
     return code;
 }
 
-static int get_block(struct node *node, struct shr_buf *out, const struct shr_hash *hash,
-                     struct shrewd_error *err) {
-    if (node->has_rest) {
-        int code = shr_rest_block(&node->rest, out, hash, err);
+/* On any connection. */
+static int get_block(struct node *node, struct shr_rpc *rpc, struct shr_rest *rest,
+                     struct shr_buf *out, const struct shr_hash *hash, struct shrewd_error *err) {
+    bool has_rest = atomic_load(&node->has_rest);
+    if (has_rest) {
+        int code = shr_rest_block(rest, out, hash, err);
         if (code != SHREWD_NOT_FOUND) {
             return code;
         }
     }
-    int code = shr_rpc_block(&node->rpc, out, hash, err);
-    if (code == 0 && node->has_rest) {
-        node->has_rest = false;
+    int code = shr_rpc_block(rpc, out, hash, err);
+    if (code == 0 && has_rest && atomic_exchange(&node->has_rest, false)) {
         shr_warn("node", "%s: REST no longer answers; using JSON-RPC", node->link.whom);
     }
     return code;
@@ -182,8 +197,28 @@ static int op_block(struct shr_source *source, struct shr_buf *out, const struct
                     struct shrewd_error *err) {
     struct node *node = node_of(source);
     pthread_mutex_lock(&node->lock);
-    int code = get_block(node, out, hash, err);
+    int code = get_block(node, &node->rpc, &node->rest, out, hash, err);
     pthread_mutex_unlock(&node->lock);
+    return code;
+}
+
+static int op_blocks(struct shr_source *source, unsigned lane_number, struct shr_buf *out,
+                     const struct shr_hash *hashes, size_t n, struct shrewd_error *err) {
+    struct node *node = node_of(source);
+    struct lane *lane = &node->lanes[lane_number];
+    int code = 0;
+    if (n > 1 && n <= SHR_RPC_BLOCKS_MAX && lane->batches_refused < BATCHES_REFUSED_MAX) {
+        bool taken;
+        code = shr_rpc_blocks(&lane->rpc, out, &taken, hashes, n, err);
+        if (code != 0 || taken) {
+            lane->batches_refused = 0;
+            return code;
+        }
+        lane->batches_refused++;
+    }
+    for (size_t i = 0; i < n && code == 0; i++) {
+        code = get_block(node, &lane->rpc, &lane->rest, &out[i], &hashes[i], err);
+    }
     return code;
 }
 
@@ -262,9 +297,15 @@ static void op_halt(struct shr_source *source, bool on) {
 static void op_close(struct shr_source *source) {
     struct node *node = node_of(source);
     shr_zmq_close(node->zmq);
+    for (unsigned i = 0; i < LANES; i++) {
+        shr_rest_deinit(&node->lanes[i].rest);
+        shr_rpc_deinit(&node->lanes[i].rpc);
+        shr_link_close(&node->lanes[i].link);
+    }
     shr_rest_deinit(&node->rest);
     shr_rpc_deinit(&node->rpc);
     shr_link_close(&node->link);
+    shr_retry_voice_deinit(&node->voice);
     shr_halt_deinit(&node->halt);
     if (node->wake_bell >= 0) {
         close(node->wake_bell);
@@ -276,9 +317,9 @@ static void op_close(struct shr_source *source) {
 
 #define NODE_OPS(shown)                                                                            \
     {                                                                                              \
-        .tip = op_tip, .hash_at = op_hash_at, .block = op_block, .wait = op_wait,                  \
-        .genesis = op_genesis, .close = op_close, .wake = op_wake, .halt = op_halt,                \
-        .name = (shown)                                                                            \
+        .tip = op_tip, .hash_at = op_hash_at, .block = op_block, .blocks = op_blocks,              \
+        .lanes = LANES, .wait = op_wait, .genesis = op_genesis, .close = op_close,                 \
+        .wake = op_wake, .halt = op_halt, .name = (shown)                                          \
     }
 
 static const struct shr_source_ops rpc_ops = NODE_OPS("rpc");
@@ -297,18 +338,35 @@ static int meet(struct node *node, struct shrewd_error *err) {
                         node->link.whom);
     }
     if (code == 0) {
-        code = shr_rest_probe(&node->rest, &node->has_rest, &node->genesis, err);
+        bool has_rest = false;
+        code = shr_rest_probe(&node->rest, &has_rest, &node->genesis, err);
+        atomic_store(&node->has_rest, has_rest);
     }
     if (code != 0) {
         return code;
     }
     node->link.garbled_max = 0;
+    node->link.met = true;
     node->tip_changes_waited = node->tip_changes;
     node->source.ops = node->has_rest ? &rest_ops : &rpc_ops;
     shr_info("node", "%s: height %u, blocks by %s%s", node->link.whom, node->tip.height,
              node->has_rest ? "REST" : "JSON-RPC (rest=1 on the node is faster)",
              node->zmq != NULL ? ", new tips by ZMQ" : "");
     return 0;
+}
+
+/* The connections for blocks are made when they are first used, by then to a known node. */
+static int open_lanes(struct node *node, const struct shr_node_options *options,
+                      struct shrewd_error *err) {
+    int code = 0;
+    for (unsigned i = 0; i < LANES && code == 0; i++) {
+        struct lane *lane = &node->lanes[i];
+        code = shr_link_open(&lane->link, &node->halt, &node->source, &node->voice, options, err);
+        lane->link.met = true;
+        shr_rpc_init(&lane->rpc, &lane->link);
+        shr_rest_init(&lane->rest, &lane->link);
+    }
+    return code;
 }
 
 int shr_node_open(struct shr_source **out, struct shr_stop *stop,
@@ -318,13 +376,14 @@ int shr_node_open(struct shr_source **out, struct shr_stop *stop,
     node->poll_ms = options->poll_ms == 0 ? DEFAULT_POLL_MS : options->poll_ms;
     pthread_mutex_init(&node->lock, NULL);
     pthread_mutex_init(&node->wait_lock, NULL);
+    shr_retry_voice_init(&node->voice);
     int code = 0;
     node->wake_bell = shr_bell_open();
     if (shr_halt_init(&node->halt, stop) != 0 || node->wake_bell < 0) {
         code = shr_fail_errno(err, SHREWD_IO, "eventfd");
     }
     if (code == 0) {
-        code = shr_link_open(&node->link, &node->halt, &node->source, options, err);
+        code = shr_link_open(&node->link, &node->halt, &node->source, &node->voice, options, err);
     }
     if (code == 0 && options->zmq != NULL) {
         code = shr_zmq_open(&node->zmq, options->zmq, err);
@@ -333,6 +392,9 @@ int shr_node_open(struct shr_source **out, struct shr_stop *stop,
         shr_rpc_init(&node->rpc, &node->link);
         shr_rest_init(&node->rest, &node->link);
         code = meet(node, err);
+    }
+    if (code == 0) {
+        code = open_lanes(node, options, err);
     }
     if (code != 0) {
         op_close(&node->source);

@@ -3,8 +3,45 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-void shr_retry_init(struct shr_retry *retry, struct shr_halt *halt, const char *whom) {
-    *retry = (struct shr_retry){.halt = halt, .whom = whom, .random = shr_now_ns()};
+#include <stdio.h>
+#include <string.h>
+
+#define SAME_TROUBLE_MS 10000u
+
+void shr_retry_voice_init(struct shr_retry_voice *voice) {
+    *voice = (struct shr_retry_voice){0};
+    pthread_mutex_init(&voice->lock, NULL);
+}
+
+void shr_retry_voice_deinit(struct shr_retry_voice *voice) {
+    pthread_mutex_destroy(&voice->lock);
+}
+
+void shr_retry_init(struct shr_retry *retry, struct shr_halt *halt, struct shr_retry_voice *voice,
+                    const char *whom) {
+    *retry = (struct shr_retry){
+        .halt = halt,
+        .voice = voice,
+        .whom = whom,
+        .random = shr_now_ns(),
+    };
+}
+
+/* Whether nobody has just said so. Reasons are the same up to their first number: how many bytes
+ * came after how many milliseconds differs. */
+static bool is_news(struct shr_retry *retry, const char *why, uint64_t now) {
+    struct shr_retry_voice *voice = retry->voice;
+    char start[sizeof voice->why];
+    snprintf(start, sizeof start, "%.*s", (int)strcspn(why, "0123456789"), why);
+    pthread_mutex_lock(&voice->lock);
+    bool news = retry->told || voice->told_ms == 0 || now - voice->told_ms >= SAME_TROUBLE_MS ||
+                strcmp(start, voice->why) != 0;
+    if (news) {
+        voice->told_ms = now;
+        memcpy(voice->why, start, sizeof start);
+    }
+    pthread_mutex_unlock(&voice->lock);
+    return news;
 }
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
@@ -37,16 +74,20 @@ bool shr_retry_pause(struct shr_retry *retry, const char *why) {
     }
     if (retry->tries == 1 || now - retry->logged_ms >= SHR_RETRY_LOG_MS) {
         retry->logged_ms = now;
-        shr_warn("node", "%s: %s; asking again (try %u)", retry->whom, why, retry->tries);
+        if (is_news(retry, why, now)) {
+            retry->told = true;
+            shr_warn("node", "%s: %s; asking again (try %u)", retry->whom, why, retry->tries);
+        }
     }
     return shr_halt_sleep(retry->halt,
                           shr_retry_delay_ms(retry->tries, next_random(&retry->random)));
 }
 
 void shr_retry_done(struct shr_retry *retry) {
-    if (retry->tries > 0) {
+    if (retry->told) {
         shr_info("node", "%s: answers again after %.1f s", retry->whom,
                  (double)(shr_now_ms() - retry->since_ms) / 1000.0);
-        retry->tries = 0;
+        retry->told = false;
     }
+    retry->tries = 0;
 }

@@ -10,6 +10,8 @@
 /* Room for the envelope of a reply, and for every reply but a block. */
 #define SMALL_REPLY_MAX (1u << 20)
 #define BLOCK_REPLY_MAX (2 * (size_t)SHR_BLOCK_SIZE_MAX + 65536)
+/* A larger reply's memory is given back: there are several connections. */
+#define REPLY_KEEP_BYTES ((size_t)2 << 20)
 
 void shr_rpc_init(struct shr_rpc *rpc, struct shr_link *link) {
     *rpc = (struct shr_rpc){.link = link};
@@ -26,7 +28,8 @@ struct call {
     uint64_t id; /* of the call, or of the first in a batch */
     size_t n;    /* calls in a batch */
     json_t *result;
-    struct shr_buf *block;
+    struct shr_buf *block; /* or the first of `n` */
+    bool *taken;
     struct shr_hash *hashes;
     size_t *n_hashes;
 };
@@ -147,6 +150,43 @@ static int take_block(void *ctx, long status, struct shr_buf *body, struct shrew
     return code;
 }
 
+/* One block of a batch; false when this entry holds none. */
+static bool take_block_entry(struct call *call, const json_t *entry) {
+    json_t *id = json_object_get(entry, "id");
+    json_t *result = json_object_get(entry, "result");
+    json_int_t at = json_is_integer(id) ? json_integer_value(id) - (json_int_t)call->id : -1;
+    if (at < 0 || (size_t)at >= call->n || call->block[at].len > 0 || !json_is_string(result)) {
+        return false;
+    }
+    return shr_rpc_decode_hex(&call->block[at],
+                              shr_bytes(json_string_value(result), json_string_length(result)));
+}
+
+static int take_blocks(void *ctx, long status, struct shr_buf *body, struct shrewd_error *err) {
+    struct call *call = ctx;
+    json_t *reply = json_loadb((const char *)body->data, body->len, 0, NULL);
+    int code = 0;
+    for (size_t i = 0; i < call->n; i++) {
+        shr_buf_clear(&call->block[i]);
+    }
+    *call->taken = false;
+    if (json_is_array(reply) && json_array_size(reply) == call->n) {
+        *call->taken = true;
+        for (size_t i = 0; i < call->n && *call->taken; i++) {
+            *call->taken = take_block_entry(call, json_array_get(reply, i));
+        }
+    } else {
+        json_t *result = NULL;
+        code = shr_rpc_open_envelope(&result, reply, 0, call->method, err);
+        json_decref(result);
+        if (code == 0 || code == SHREWD_CORRUPT) {
+            code = shr_link_judge_status(status, body, err);
+        }
+    }
+    json_decref(reply);
+    return code;
+}
+
 static int take_chain_info(void *ctx, long status, struct shr_buf *body, struct shrewd_error *err) {
     struct call *call = ctx;
     int code = take_result(ctx, status, body, err);
@@ -208,17 +248,64 @@ int shr_rpc_hashes(struct shr_rpc *rpc, struct shr_hash *out, size_t *n_out, uin
     return code == SHREWD_NOT_FOUND ? shr_fail_in(err, code, "height %u", first) : code;
 }
 
+/* "HASH",0 */
+#define BLOCK_PARAMS_SIZE (SHR_HASH_HEX_LEN + 8)
+
+static void write_block_params(char out[BLOCK_PARAMS_SIZE], const struct shr_hash *hash) {
+    out[0] = '"';
+    shr_hash_hex(out + 1, hash);
+    strcpy(out + 1 + SHR_HASH_HEX_LEN, "\",0");
+}
+
+static void drop_large_reply(struct shr_rpc *rpc) {
+    if (rpc->reply.cap > REPLY_KEEP_BYTES) {
+        shr_buf_free(&rpc->reply);
+    }
+}
+
 int shr_rpc_block(struct shr_rpc *rpc, struct shr_buf *out, const struct shr_hash *hash,
                   struct shrewd_error *err) {
     struct call call = {.method = "getblock", .block = out};
-    char params[SHR_HASH_HEX_LEN + 8];
-    params[0] = '"';
-    shr_hash_hex(params + 1, hash);
-    strcpy(params + 1 + SHR_HASH_HEX_LEN, "\",0");
+    char params[BLOCK_PARAMS_SIZE];
+    write_block_params(params, hash);
     int code = send_one(rpc, &call, params, BLOCK_REPLY_MAX, take_block, err);
+    drop_large_reply(rpc);
     if (code == 0 || code == SHREWD_STOPPED) {
         return code;
     }
+    if (code == SHREWD_UNSUPPORTED) {
+        code = SHREWD_NODE;
+    }
     params[1 + SHR_HASH_HEX_LEN] = 0;
     return shr_fail_in(err, code, "block %s", params + 1);
+}
+
+int shr_rpc_blocks(struct shr_rpc *rpc, struct shr_buf *out, bool *taken,
+                   const struct shr_hash *hashes, size_t n, struct shrewd_error *err) {
+    struct call call = {
+        .method = "getblock",
+        .n = n,
+        .block = out,
+        .taken = taken,
+        .id = rpc->last_id + 1,
+    };
+    struct shrewd_error why = {0};
+    shr_buf_clear(&rpc->request);
+    for (size_t i = 0; i < n; i++) {
+        char params[BLOCK_PARAMS_SIZE];
+        write_block_params(params, &hashes[i]);
+        shr_buf_add_u8(&rpc->request, i == 0 ? '[' : ',');
+        add_call(rpc, call.method, params);
+    }
+    shr_buf_add_u8(&rpc->request, ']');
+    struct shr_http_request request = {
+        .path = rpc->link->url.rpc_path,
+        .body = shr_buf_bytes(&rpc->request),
+        .reply_max = BLOCK_REPLY_MAX,
+        .may_refuse = true,
+    };
+    *taken = false;
+    int code = shr_link_ask(rpc->link, &rpc->reply, &request, take_blocks, &call, &why);
+    drop_large_reply(rpc);
+    return code == SHREWD_STOPPED ? shr_fail(err, code, "%s", why.message) : 0;
 }

@@ -9,6 +9,7 @@
 #include "node/link.h"
 
 #define SHR_RPC_HASHES_MAX 500u /* hashes in one batch */
+#define SHR_RPC_BLOCKS_MAX 64u
 
 struct shr_rpc {
     struct shr_link *link; /* borrowed */
@@ -32,5 +33,11 @@ int shr_rpc_hashes(struct shr_rpc *rpc, struct shr_hash *out, size_t *n_out, uin
 /* getblock, verbosity 0. Replaces `out`. */
 int shr_rpc_block(struct shr_rpc *rpc, struct shr_buf *out, const struct shr_hash *hash,
                   struct shrewd_error *err);
+/* The same for `n` blocks (1 to SHR_RPC_BLOCKS_MAX) in one round trip: for small ones, of which
+ * the trip is the dearest part. *taken is false, and nothing is in `out`, when the node does not
+ * answer this (a block is missing, all are too large together, it refuses batches): then ask for
+ * each. */
+int shr_rpc_blocks(struct shr_rpc *rpc, struct shr_buf *out, bool *taken,
+                   const struct shr_hash *hashes, size_t n, struct shrewd_error *err);
 
 #endif

@@ -32,7 +32,7 @@ static int judge_error(const json_t *error, const char *method, struct shrewd_er
         return shr_fail(err, SHREWD_NOT_FOUND, "%s: %.200s", method, message);
     case RPC_MISC_ERROR:
         if (strstr(message, "pruned") != NULL) {
-            return shr_fail(err, SHREWD_NODE,
+            return shr_fail(err, SHREWD_UNSUPPORTED,
                             "%s: %.200s; this node is pruned and no longer has the block: use a "
                             "node that has every block from --start-block on",
                             method, message);

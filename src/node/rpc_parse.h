@@ -9,7 +9,8 @@
 
 /* Takes a reply apart (NULL: it was not JSON). 0: *result is a new reference. SHREWD_CORRUPT: no
  * reply to call `id` (0: any). Else what the node's error means: SHREWD_NOT_FOUND (no such block
- * or height), SHREWD_NODE_BUSY (passes), SHREWD_NODE (does not). */
+ * or height), SHREWD_UNSUPPORTED (it has pruned the block), SHREWD_NODE_BUSY (passes),
+ * SHREWD_NODE (does not). */
 int shr_rpc_open_envelope(json_t **result, json_t *reply, uint64_t id, const char *method,
                           struct shrewd_error *err);
 bool shr_rpc_get_hash(struct shr_hash *out, const json_t *value);

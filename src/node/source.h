@@ -6,7 +6,8 @@
  * (SHREWD_STOPPED), and says so in the log once, then every 30 s. What cannot pass (401, not a
  * Bitcoin node, an unreadable file) returns SHREWD_NODE or SHREWD_IO with what to do.
  *
- * Threads: the calls of one source are serialised by the source itself; any thread may call.
+ * Threads: the calls of one source, but blocks(), are serialised by the source itself; any thread
+ * may call.
  * Blocks are handed out unchecked: the feed (feed.h) checks them.
  */
 #ifndef SHR_NODE_SOURCE_H
@@ -37,6 +38,14 @@ struct shr_source_ops {
     /* Replaces `out` by the raw block. SHREWD_NOT_FOUND when the source does not hold it. */
     int (*block)(struct shr_source *, struct shr_buf *out, const struct shr_hash *hash,
                  struct shrewd_error *);
+    /* Replaces out[i] by the raw block hashes[i], for all i below `n`; the same failures. Calls on
+     * different lanes (below `lanes`) go on at the same time, next to all other calls; one thread
+     * a lane. NULL: only block(), and one lane. */
+    int (*blocks)(struct shr_source *, unsigned lane, struct shr_buf *out,
+                  const struct shr_hash *hashes, size_t n, struct shrewd_error *);
+    /* The block of this hash that was handed out did not check: where there is another place to
+     * take it from, the next call does. Any thread. NULL: there is only one place. */
+    void (*refuse)(struct shr_source *, const struct shr_hash *hash);
     /* Waits up to `ms`, returning early when the tip may have changed. */
     int (*wait)(struct shr_source *, uint32_t ms, struct shrewd_error *);
     /* The chain's genesis hash: what the database is bound to. */
@@ -47,6 +56,7 @@ struct shr_source_ops {
     /* While on, every call returns SHREWD_STOPPED at once instead of waiting or retrying: how
      * the feed ends its thread when no stop was requested. NULL: calls never take long. */
     void (*halt)(struct shr_source *, bool on);
+    unsigned lanes; /* 0 means 1 */
     /* True when no block can ever follow the present tip (files, generated chains). */
     bool finite;
     const char *name; /* "rpc", "rest", "files", "generated": for the log and `status` */
@@ -69,7 +79,8 @@ struct shr_node_options {
     const char *cookie_file; /* the node's .cookie, read again after each 401; or NULL */
     const char *zmq;         /* e.g. tcp://127.0.0.1:28332 for hashblock, or NULL: poll */
     uint32_t poll_ms;        /* how often to ask for the tip; 0 means 1000 */
-    uint32_t timeout_ms;     /* how long a request may go on under 1 KB/s; 0 means 30000 */
+    /* How long a request may go on under 1 KB/s; four times that under 4 KB/s. 0 means 30000. */
+    uint32_t timeout_ms;
 };
 
 /* A node. Asks it once who it is (getblockchaininfo) and whether it offers REST; retries that

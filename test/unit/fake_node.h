@@ -1,5 +1,5 @@
 /* fake_node.h: an HTTP server on 127.0.0.1 that answers like bitcoind over the chain of a scripted
- * source, and misbehaves where a test's plan says so. One thread, one connection at a time. */
+ * source, and misbehaves where a test's plan says so. A thread for each connection. */
 #ifndef SHR_TEST_FAKE_NODE_H
 #define SHR_TEST_FAKE_NODE_H
 
@@ -21,6 +21,7 @@ enum fake_act {
     FAKE_RAW,       /* send `text` instead of HTTP */
     FAKE_STALL,     /* say nothing until the client goes */
     FAKE_TRICKLE,   /* answer, one byte each 50 ms */
+    FAKE_PACE,      /* answer, `status` bytes a second */
     FAKE_HUGE,      /* answer without an end */
     FAKE_GZIP,      /* answer, compressed */
     FAKE_RPC_ERROR, /* a JSON-RPC error: HTTP 500, code `status`, message `text` */
@@ -36,6 +37,7 @@ struct fake_plan {
 };
 
 #define FAKE_PLANS_MAX 4
+#define FAKE_CLIENTS_MAX 256
 
 struct fake_node {
     struct scripted_source *chain;
@@ -49,10 +51,13 @@ struct fake_node {
     const char *wants_auth; /* base64 of user:password; NULL: anyone */
     uint32_t connections;
     uint32_t requests;
+    struct fake_client *clients[FAKE_CLIENTS_MAX]; /* the listener's thread only */
+    uint32_t n_clients;
 };
 
 struct fake_client {
     struct fake_node *node;
+    pthread_t thread;
     int fd;
     struct shr_buf in;    /* received, not consumed yet */
     struct shr_buf reply; /* head and body */
@@ -241,6 +246,13 @@ static inline void fake_act(struct fake_client *c, const struct fake_plan *plan)
         }
         c->gone = true;
         return;
+    case FAKE_PACE: {
+        size_t step = (size_t)plan->status / 20;
+        for (size_t i = 0; i < c->reply.len && !fake_poll(c, 50); i += step) {
+            fake_send(c, c->reply.data + i, step < c->reply.len - i ? step : c->reply.len - i);
+        }
+        return;
+    }
     case FAKE_HUGE:
         fake_send(c, "HTTP/1.1 200 X\r\n\r\n", 18);
         while (!c->gone) {
@@ -307,25 +319,48 @@ static inline void fake_talk(struct fake_client *c) {
     }
 }
 
+static inline void *fake_run_client(void *arg) {
+    struct fake_client *client = arg;
+    fake_talk(client);
+    close(client->fd);
+    shr_buf_free(&client->in);
+    shr_buf_free(&client->reply);
+    return NULL;
+}
+
+static inline void fake_accept(struct fake_node *node) {
+    int one = 1;
+    struct fake_client *client = shr_alloc(sizeof *client);
+    client->node = node;
+    client->fd = accept(node->listener, NULL, NULL);
+    if (client->fd < 0) {
+        free(client);
+        return;
+    }
+    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    pthread_mutex_lock(&node->lock);
+    node->connections++;
+    pthread_mutex_unlock(&node->lock);
+    if (node->n_clients == FAKE_CLIENTS_MAX ||
+        pthread_create(&client->thread, NULL, fake_run_client, client) != 0) {
+        abort();
+    }
+    node->clients[node->n_clients++] = client;
+}
+
 static inline void *fake_run(void *arg) {
     struct fake_node *node = arg;
     struct pollfd fds[2] = {{.fd = node->listener, .events = POLLIN},
                             {.fd = node->quit.fd, .events = POLLIN}};
     while (!shr_stopped(&node->quit)) {
         poll(fds, 2, -1);
-        struct fake_client client = {.node = node, .fd = -1};
-        client.fd = fds[0].revents == 0 ? -1 : accept(node->listener, NULL, NULL);
-        if (client.fd >= 0) {
-            int one = 1;
-            setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-            pthread_mutex_lock(&node->lock);
-            node->connections++;
-            pthread_mutex_unlock(&node->lock);
-            fake_talk(&client);
-            close(client.fd);
+        if (fds[0].revents != 0) {
+            fake_accept(node);
         }
-        shr_buf_free(&client.in);
-        shr_buf_free(&client.reply);
+    }
+    for (uint32_t i = 0; i < node->n_clients; i++) {
+        pthread_join(node->clients[i]->thread, NULL);
+        free(node->clients[i]);
     }
     return NULL;
 }

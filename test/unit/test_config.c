@@ -187,6 +187,7 @@ static void test_reference_flags(void **state) {
                                    "/db/ --cors * --snapshot-directory s --snapshot-interval 500 "
                                    "--repo https://r --max-reorg-depth 50 "
                                    "--reorg-check-threshold 3 --prefetch-size 7 "
+                                   "--prefetch-mb 12 --node-timeout-ms 500 "
                                    "--enable-preview --view-concurrency 4 --view-memory-mb 64 "
                                    "--read-cache-mb 0"),
                      0);
@@ -196,6 +197,8 @@ static void test_reference_flags(void **state) {
     assert_int_equal(config.max_reorg_depth, 50);
     assert_int_equal(config.reorg_check_threshold, 3);
     assert_int_equal(config.prefetch_blocks, 7);
+    assert_int_equal(config.prefetch_mb, 12);
+    assert_int_equal(config.node_timeout_ms, 500);
     assert_true(config.enable_preview);
     assert_int_equal(config.view_concurrency, 4);
     assert_int_equal(config.view_memory_mb, 64);

@@ -230,12 +230,37 @@ static void ends_on_blocks_that_cannot_be_had(void **state) {
     assert_non_null(strstr(f.err.message, "pruned"));
     assert_non_null(strstr(f.err.message, "--start-block"));
     fake_plan(&f.node, (struct fake_plan){"\"getblock\"", FAKE_HUGE, 1, 0, NULL});
-    assert_int_equal(shr_source_block(f.source, &block, &hash, &f.err), SHREWD_NODE);
-    assert_non_null(strstr(f.err.message, "larger than"));
+    assert_int_equal(shr_source_block(f.source, &block, &hash, &f.err), 0); /* asked again */
+    assert_true(fake_forget_plans(&f.node));
     assert_in_range(block.cap, 0, 1 << 20);
     shr_buf_free(&block);
     expect_block(&f, 1); /* and the connection is of use again */
     end(&f);
+}
+
+/* Whatever a node that was met refuses may pass: it restarts, or a proxy before it does. */
+static void a_known_node_is_asked_again(void **state) {
+    (void)state;
+    static const struct fake_plan plans[] = {
+        {"getblockchaininfo", FAKE_STATUS, 2, 401, ""},
+        {"getblockchaininfo", FAKE_STATUS, 2, 403, ""},
+        {"getblockchaininfo", FAKE_STATUS, 2, 404, ""},
+        {"getblockchaininfo", FAKE_STATUS, 2, 301, ""},
+        {"getblockchaininfo", FAKE_HUGE, 1, 0, NULL},
+        {"getblockchaininfo", FAKE_RPC_ERROR, 2, -32601, "Method not found"},
+        {"getblockchaininfo", FAKE_RPC_ERROR, 2, -32600, "odd"},
+    };
+    for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
+        struct fixture f;
+        struct shr_tip tip;
+        begin(&f, 3, false);
+        fake_plan(&f.node, plans[i]);
+        assert_int_equal(shr_source_tip(f.source, &tip, &f.err), 0);
+        assert_int_equal(tip.height, 2);
+        assert_true(fake_forget_plans(&f.node));
+        assert_int_equal(atomic_load(&f.source->retries), plans[i].times);
+        end(&f);
+    }
 }
 
 static void refuses_bad_options(void **state) {
@@ -303,8 +328,15 @@ static void the_cookie_is_read_again(void **state) {
     fake_want_auth(&f.node, COOKIE_TWO); /* the node restarts */
     assert_int_equal(shr_file_write(path, shr_bytes_str("__cookie__:two\n"), NULL), 0);
     assert_int_equal(shr_source_tip(f.source, &tip, &f.err), 0);
-    fake_want_auth(&f.node, COOKIE_ONE); /* it is another node's cookie */
-    assert_int_equal(shr_source_tip(f.source, &tip, &f.err), SHREWD_NODE);
+    fake_want_auth(&f.node, COOKIE_ONE); /* it restarts, and writes its cookie late */
+    later.f = &f;
+    pthread_create(&later.thread, NULL, write_cookie_later, &later);
+    assert_int_equal(shr_source_tip(f.source, &tip, &f.err), 0);
+    pthread_join(later.thread, NULL);
+    shr_source_close(f.source);
+    f.source = NULL;
+    fake_want_auth(&f.node, COOKIE_TWO); /* at the start: it is another node's cookie */
+    assert_int_equal(open_with(&f, (struct shr_node_options){.cookie_file = path}), SHREWD_NODE);
     assert_non_null(strstr(f.err.message, path));
     assert_null(strstr(f.err.message, "__cookie__"));
     unlink(path);
@@ -388,6 +420,87 @@ static void the_feed_catches_a_wrong_block(void **state) {
     end(&f);
 }
 
+/* Takes the whole chain through a feed. */
+static void expect_feed(struct fixture *f, uint32_t n) {
+    struct shr_feed *feed;
+    struct shr_feed_block block = {0};
+    assert_int_equal(shr_feed_open(&feed, f->source, NULL, &f->err), 0);
+    shr_feed_seek(feed, 0);
+    for (uint32_t h = 0; h < n; h++) {
+        struct shr_hash want = scripted_hash(f->node.chain, h);
+        assert_int_equal(shr_feed_next(feed, &block, 20000, &f->err), 0);
+        assert_int_equal(block.height, h);
+        assert_memory_equal(&block.hash, &want, sizeof want);
+        assert_int_equal(shr_block_check(NULL, NULL, shr_buf_bytes(&block.raw), &want, &f->err), 0);
+    }
+    shr_feed_close(feed);
+    shr_buf_free(&block.raw);
+}
+
+static void small_blocks_come_many_at_a_time(void **state) {
+    (void)state;
+    for (int rest = 0; rest < 2; rest++) {
+        struct fixture f;
+        begin(&f, 2000, rest == 1);
+        expect_feed(&f, 2000);
+        assert_in_range(fake_count(&f.node, &f.node.requests), 2000 / 64, 200);
+        assert_in_range(fake_count(&f.node, &f.node.connections), 2, 5);
+        end(&f);
+    }
+}
+
+/* Each of these befalls batches only; every block comes all the same. */
+static void batches_that_fail_are_no_loss(void **state) {
+    (void)state;
+    static const struct fake_plan plans[] = {
+        {"[{\"jsonrpc\":\"1.0\",\"id\"", FAKE_CUT, 2, 0, NULL},
+        {"\"getblock\",\"params\":[\"", FAKE_STATUS, 9, 403, ""},
+        {"\"getblock\",\"params\":[\"", FAKE_STATUS, 9, 400, "no batches here"},
+        {"\"getblock\",\"params\":[\"", FAKE_STATUS, 2, 200, "[]"},
+        {"\"getblock\",\"params\":[\"", FAKE_STATUS, 2, 200, "[1,2"},
+        {"\"getblock\",\"params\":[\"", FAKE_RPC_ERROR, 2, -28, "Loading"},
+        {"\"getblock\",\"params\":[\"", FAKE_HUGE, 1, 0, NULL},
+        {"\"getblock\",\"params\":[\"", FAKE_STALL, 1, 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
+        struct fixture f;
+        begin(&f, 300, true); /* one by one they come over REST */
+        fake_plan(&f.node, plans[i]);
+        expect_feed(&f, 300);
+        end(&f);
+    }
+}
+
+/* A connection that trickles is given up for another; one that is only slow is not. */
+static void a_slow_link_is_told_from_a_dead_one(void **state) {
+    (void)state;
+    struct fixture f;
+    struct shr_tip tip;
+    begin(&f, 3, false);
+    fake_plan(&f.node, (struct fake_plan){"getblockchaininfo", FAKE_TRICKLE, 1, 0, NULL});
+    uint32_t connections = fake_count(&f.node, &f.node.connections);
+    assert_int_equal(shr_source_tip(f.source, &tip, &f.err), 0);
+    assert_int_equal(fake_count(&f.node, &f.node.connections), connections + 1);
+    assert_int_equal(atomic_load(&f.source->retries), 1);
+    end(&f);
+    /* 10 KB/s for 6 s: fifteen timeouts long, and never given up. */
+    start(&f, 1, true);
+    scripted_grow(f.node.chain, 1, 60000);
+    assert_int_equal(open_with(&f, (struct shr_node_options){.timeout_ms = 400}), 0);
+    fake_plan(&f.node, (struct fake_plan){"GET /rest/block/", FAKE_PACE, 1, 10000, NULL});
+    uint64_t from = shr_now_ms();
+    expect_block(&f, 1);
+    assert_in_range(shr_now_ms() - from, 4000, 60000);
+    assert_int_equal(atomic_load(&f.source->retries), 0);
+    /* 2 KB/s is more than 1, but not for long. */
+    fake_plan(&f.node, (struct fake_plan){"GET /rest/block/", FAKE_PACE, 1, 2000, NULL});
+    from = shr_now_ms();
+    expect_block(&f, 1);
+    assert_in_range(shr_now_ms() - from, 1500, 20000);
+    assert_int_equal(atomic_load(&f.source->retries), 1);
+    end(&f);
+}
+
 static void delays_double_within_bounds(void **state) {
     (void)state;
     uint32_t full[] = {250, 500, 1000, 2000, 4000, 8000, 10000, 10000};
@@ -409,11 +522,15 @@ int main(void) {
         cmocka_unit_test(gzip_is_understood),
         cmocka_unit_test(ends_on_what_cannot_pass),
         cmocka_unit_test(ends_on_blocks_that_cannot_be_had),
+        cmocka_unit_test(a_known_node_is_asked_again),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(credentials_reach_the_node),
         cmocka_unit_test(the_cookie_is_read_again),
         cmocka_unit_test(a_stop_ends_everything_at_once),
         cmocka_unit_test(the_feed_catches_a_wrong_block),
+        cmocka_unit_test(small_blocks_come_many_at_a_time),
+        cmocka_unit_test(batches_that_fail_are_no_loss),
+        cmocka_unit_test(a_slow_link_is_told_from_a_dead_one),
         cmocka_unit_test(delays_double_within_bounds),
     };
     shr_log_set_level(SHR_LOG_OFF);
