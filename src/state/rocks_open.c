@@ -6,9 +6,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #define KIB ((size_t)1024)
@@ -18,6 +20,8 @@
 #define WRITE_BUFFERS_EACH 3 /* one that is filled, two that are written out: then writes wait */
 #define WAL_BYTES_MAX (512 * MIB)
 #define BACKGROUND_JOBS 2
+#define OPEN_BYTES_MIN MIB
+#define LOG_HEADERS_ONLY 5 /* rocksdb::InfoLogLevel::HEADER_LEVEL */
 /* A database opened read-only beside its writer may lose a file between listing and opening. */
 #define READ_ONLY_TRIES 5
 #define READ_ONLY_PAUSE_MS 50
@@ -132,7 +136,10 @@ static rocksdb_options_t *make_db_options(bool create, size_t write_buffer_bytes
     rocksdb_options_set_max_manifest_file_size(options, 64 * MIB);
     rocksdb_options_set_max_log_file_size(options, 4 * MIB);
     rocksdb_options_set_keep_log_file_num(options, 4);
-    rocksdb_options_set_info_log_level(options, 2); /* warnings and errors */
+    /* Nothing but the settings, when opening: a line that finds the disk full is lost, and RocksDB
+     * asserts that no other comes after it, which would end the process. What goes wrong is told
+     * by every call's own message. */
+    rocksdb_options_set_info_log_level(options, LOG_HEADERS_ONLY);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     return options;
 }
@@ -288,6 +295,24 @@ static char *open_once(struct shr_rocks *rocks, bool read_only) {
     return message;
 }
 
+/* With no room at all RocksDB does not give an error but ends the process, asserting that nothing
+ * follows a write that failed; with some it gives an error when that is used up. */
+static int check_room(const char *path, struct shrewd_error *err) {
+    struct statvfs info;
+    if (statvfs(path, &info) != 0) {
+        return shr_fail_errno(err, SHREWD_IO, "cannot tell the space left for '%s'", path);
+    }
+    uint64_t left = (uint64_t)info.f_bavail * info.f_frsize;
+    if (left >= OPEN_BYTES_MIN) {
+        return 0;
+    }
+    return shr_fail(err, SHREWD_IO,
+                    "cannot open the database '%s': No space left on device (%" PRIu64
+                    " KiB, and opening takes %zu); free some space and start again: what is stored "
+                    "is whole",
+                    path, left / KIB, OPEN_BYTES_MIN / KIB);
+}
+
 static int open_db(struct shr_rocks *rocks, bool read_only, struct shrewd_error *err) {
     char *message = open_once(rocks, read_only);
     for (int tries = 1; message != NULL && read_only && tries < READ_ONLY_TRIES; tries++) {
@@ -319,6 +344,10 @@ int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *opti
     }
     size_t write_buffer_bytes =
         options->write_buffer_bytes == 0 ? WRITE_BUFFER_BYTES_DEFAULT : options->write_buffer_bytes;
+    code = options->read_only ? 0 : check_room(rocks->path, err);
+    if (code != 0) {
+        return code;
+    }
     rocks->cache = rocksdb_cache_create_lru(options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT
                                                                       : options->cache_bytes);
     rocks->db_options = make_db_options(create, write_buffer_bytes);

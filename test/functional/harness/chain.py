@@ -19,7 +19,8 @@ def _compact(n):
 
 
 def _coinbase(height, payload):
-    script = b"\x04" + struct.pack("<I", height)  # not minimal as BIP 34 wants: nobody here asks
+    number = height.to_bytes((height.bit_length() + 8) // 8, "little")  # BIP 34: as short as can be
+    script = (bytes([0x50 + height]) if height <= 16 else bytes([len(number)]) + number) + b"\x00"
     out = b"\x6a" + b"\x4e" + struct.pack("<I", len(payload)) + payload
     return (struct.pack("<i", 1) + b"\x01" + bytes(32) + b"\xff" * 4 + _compact(len(script)) +
             script + b"\xff" * 4 + b"\x01" + struct.pack("<q", 0) + _compact(len(out)) + out +
@@ -57,6 +58,17 @@ class Chain:
     def branch(self, name, parent, length, payload=None):
         """Another chain with this one's blocks up to height `parent`."""
         return Chain(length, name, payload or self.payload, self.blocks[:parent + 1])
+
+    def shared(self, other):
+        """The height of the last block that both have."""
+        return max(height for height, (one, two) in enumerate(zip(self.blocks, other.blocks))
+                   if one == two)
+
+    def submit(self, node):
+        """Hands a node the blocks that it does not have; it goes over when they are more work."""
+        for block in self.blocks[1:]:
+            answer = node.rpc.submitblock(block.hex())
+            assert answer in (None, "duplicate", "inconclusive"), answer
 
     @property
     def tip(self):

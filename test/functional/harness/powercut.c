@@ -4,6 +4,9 @@
  * moment may leave. Nothing is really synced: the page cache outlives a killed process, and the
  * tests are quicker.
  *
+ * It can be a small disk as well: with $POWERCUT_SPACE, a file with a number in it, the files below
+ * the root have room for so many bytes together; the number may change at any time.
+ *
  * A record is a type (1), the length of the rest (4), and by type:
  * - O: a file was opened: handle (4), flags (1; bit 0: it is new, bit 1: emptied), path;
  * - W: handle, offset (8), what was written there; T: handle, size (8) it was cut to; S: handle,
@@ -12,9 +15,9 @@
  * - R: a file was renamed: path, a zero byte, path.
  * Paths are relative to the root; integers little-endian. */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -22,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -35,15 +40,31 @@ static char *folder_of[HANDLES];    /* by descriptor: the path of a folder of ou
 static uint32_t handles;
 static const char *root;
 static size_t root_len;
-static int journal = -1;
+static int journal = -1;  /* none */
+static const char *space; /* NULL: without end */
+static off_t used;
+
+static int add_size(const char *path, const struct stat *info, int kind, struct FTW *at) {
+    (void)path;
+    (void)at;
+    used += kind == FTW_F ? info->st_size : 0;
+    return 0;
+}
 
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("POWERCUT_JOURNAL");
     root = getenv("POWERCUT_ROOT");
-    if (root == NULL || path == NULL) {
+    if (root == NULL) {
         return;
     }
     root_len = strlen(root);
+    space = getenv("POWERCUT_SPACE");
+    if (space != NULL && nftw(root, add_size, 8, FTW_PHYS) != 0) {
+        _exit(99);
+    }
+    if (path == NULL) {
+        return;
+    }
     int fd = (int)REAL(openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0) {
         _exit(99);
@@ -54,7 +75,7 @@ __attribute__((constructor)) static void begin(void) {
 
 /* The path below the root; NULL for any other. */
 static const char *inside(const char *path) {
-    if (journal < 0 || path == NULL || strncmp(path, root, root_len) != 0 ||
+    if (root == NULL || path == NULL || strncmp(path, root, root_len) != 0 ||
         (path[root_len] != '/' && path[root_len] != 0)) {
         return NULL;
     }
@@ -67,6 +88,9 @@ static const char *inside(const char *path) {
 
 /* One record: a single write, so that a kill leaves it whole or not there, or as the last one. */
 static void note(char type, const void *head, size_t head_len, const void *data, size_t len) {
+    if (journal < 0) {
+        return;
+    }
     unsigned char start[5] = {(unsigned char)type};
     uint32_t rest = (uint32_t)(head_len + len);
     memcpy(start + 1, &rest, 4);
@@ -89,7 +113,43 @@ static void note_at(char type, int fd, uint64_t at, const void *data, size_t len
 }
 
 static bool ours(int fd) {
-    return journal >= 0 && fd >= 0 && fd < HANDLES && handle_of[fd] != 0;
+    return fd >= 0 && fd < HANDLES && handle_of[fd] != 0;
+}
+
+static off_t space_left(void) {
+    char number[32] = {0};
+    int from = (int)REAL(openat, AT_FDCWD, space, O_RDONLY | O_CLOEXEC, 0);
+    if (from < 0 || REAL(read, from, number, sizeof number - 1) <= 0) {
+        _exit(99);
+    }
+    REAL(close, from);
+    return strtoll(number, NULL, 10) - used;
+}
+
+static off_t size_of(int fd) {
+    struct stat info;
+    return fstat(fd, &info) == 0 ? info.st_size : 0;
+}
+
+/* How many of `len` bytes there is room for at `at`; 0 and ENOSPC when for none. */
+static size_t room(int fd, off_t at, size_t len) {
+    off_t size = size_of(fd);
+    if (space == NULL || at + (off_t)len <= size) {
+        return len;
+    }
+    off_t left = space_left(), more = at + (off_t)len - size;
+    if (more > left) {
+        len = left <= more - (off_t)len ? 0 : len - (size_t)(more - left);
+    }
+    if (len == 0) {
+        errno = ENOSPC;
+    }
+    return len;
+}
+
+/* What was written or cut changed the file's size. */
+static void resized(int fd, off_t before) {
+    used += size_of(fd) - before;
 }
 
 static int open_any(int at, const char *path, int flags, mode_t mode) {
@@ -100,6 +160,7 @@ static int open_any(int at, const char *path, int flags, mode_t mode) {
     pthread_mutex_lock(&lock);
     struct stat info;
     bool was = REAL(newfstatat, AT_FDCWD, path, &info, 0) == 0;
+    used -= was && S_ISREG(info.st_mode) && (flags & O_TRUNC) ? info.st_size : 0;
     int fd = (int)REAL(openat, at, path, flags, mode);
     int saved = errno;
     if (fd >= 0 && fd < HANDLES && was && S_ISDIR(info.st_mode)) {
@@ -159,12 +220,15 @@ int close(int fd) {
 }
 
 ssize_t write(int fd, const void *data, size_t len) {
-    if (!ours(fd)) {
+    if (!ours(fd) || len == 0) {
         return REAL(write, fd, data, len);
     }
     pthread_mutex_lock(&lock);
-    ssize_t n = REAL(write, fd, data, len);
+    off_t before = size_of(fd);
+    len = room(fd, REAL(lseek, fd, 0, SEEK_CUR), len);
+    ssize_t n = len == 0 ? -1 : REAL(write, fd, data, len);
     if (n > 0) {
+        resized(fd, before);
         note_at('W', fd, (uint64_t)(REAL(lseek, fd, 0, SEEK_CUR) - n), data, (size_t)n);
     }
     pthread_mutex_unlock(&lock);
@@ -172,12 +236,15 @@ ssize_t write(int fd, const void *data, size_t len) {
 }
 
 static ssize_t pwrite_any(int fd, const void *data, size_t len, off_t at) {
-    if (!ours(fd)) {
+    if (!ours(fd) || len == 0) {
         return REAL(pwrite64, fd, data, len, at);
     }
     pthread_mutex_lock(&lock);
-    ssize_t n = REAL(pwrite64, fd, data, len, at);
+    off_t before = size_of(fd);
+    len = room(fd, at, len);
+    ssize_t n = len == 0 ? -1 : REAL(pwrite64, fd, data, len, at);
     if (n > 0) {
+        resized(fd, before);
         note_at('W', fd, (uint64_t)at, data, (size_t)n);
     }
     pthread_mutex_unlock(&lock);
@@ -194,8 +261,10 @@ ssize_t pwrite64(int fd, const void *data, size_t len, off_t at) {
 
 static int truncate_any(int fd, off_t size) {
     pthread_mutex_lock(&lock);
+    off_t before = size_of(fd);
     int code = (int)REAL(ftruncate, fd, size);
     if (code == 0 && ours(fd)) {
+        resized(fd, before);
         note_at('T', fd, (uint64_t)size, NULL, 0);
     }
     pthread_mutex_unlock(&lock);
@@ -211,7 +280,7 @@ int ftruncate64(int fd, off_t size) {
 }
 
 static int sync_any(int fd) {
-    if (journal < 0 || fd < 0 || fd >= HANDLES) {
+    if (root == NULL || fd < 0 || fd >= HANDLES) {
         return (int)REAL(fsync, fd);
     }
     pthread_mutex_lock(&lock);
@@ -246,8 +315,13 @@ int rename(const char *from, const char *to) {
 static int name_gone(char type, const char *path, int flags) {
     const char *name = inside(path);
     pthread_mutex_lock(&lock);
+    struct stat info = {0};
+    if (name == NULL || stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
+        info.st_size = 0;
+    }
     int code = (int)REAL(unlinkat, AT_FDCWD, path, flags);
     if (code == 0 && name != NULL) {
+        used -= info.st_size;
         note_path(type, name);
     }
     pthread_mutex_unlock(&lock);
@@ -271,4 +345,34 @@ int mkdir(const char *path, mode_t mode) {
     }
     pthread_mutex_unlock(&lock);
     return code;
+}
+
+/* statvfs is one function in the C library, with two names. */
+static int room_told(const char *path, struct statvfs *out) {
+    struct statfs info;
+    int code = (int)REAL(statfs, path, &info);
+    if (code != 0) {
+        return code;
+    }
+    memset(out, 0, sizeof *out);
+    out->f_bsize = out->f_frsize = (unsigned long)info.f_bsize;
+    out->f_blocks = info.f_blocks;
+    out->f_bfree = info.f_bfree;
+    out->f_bavail = info.f_bavail;
+    out->f_namemax = (unsigned long)info.f_namelen;
+    if (space != NULL && inside(path) != NULL) {
+        pthread_mutex_lock(&lock);
+        off_t left = space_left();
+        out->f_bfree = out->f_bavail = left < 0 ? 0 : (fsblkcnt_t)left / out->f_frsize;
+        pthread_mutex_unlock(&lock);
+    }
+    return 0;
+}
+
+int statvfs(const char *path, struct statvfs *out) {
+    return room_told(path, out);
+}
+
+int statvfs64(const char *path, struct statvfs64 *out) {
+    return room_told(path, (struct statvfs *)out);
 }

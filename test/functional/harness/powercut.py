@@ -23,6 +23,12 @@ def shim():
     return made
 
 
+def small_disk(root, space):
+    """The environment of a program for which the files below `root` have room for as many bytes as
+    the file `space` says."""
+    return {"LD_PRELOAD": str(shim()), "POWERCUT_ROOT": str(root), "POWERCUT_SPACE": str(space)}
+
+
 class File:
     """What is on the disk for certain, and what was written since: (offset, bytes), or a size."""
 

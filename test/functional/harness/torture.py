@@ -98,9 +98,10 @@ class Right:
         self.files = {}
         self.daemons = {}
         self.known = {}
+        place = pathlib.Path(tempfile.mkdtemp(dir=folder()))
         self.where = {}  # block hash -> (chain, height)
         for name, chain in chains.items():
-            self.files[name] = chain.write(folder() / f"{module_path.stem}-{name}.blocks")
+            self.files[name] = chain.write(place / f"{name}.blocks")
             self.daemons[name] = Daemon(module_path, blocks=self.files[name], exit_at=chain.tip,
                                         **flags())
             for height in range(chain.tip + 1):

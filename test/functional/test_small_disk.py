@@ -1,0 +1,91 @@
+"""The disk is full, more than once and at any moment: nothing of what was stored is lost, the error
+says what and where, and with room again indexing goes on to the same end."""
+import pathlib
+import re
+import tempfile
+import time
+
+import pytest
+
+from harness import torture
+from harness.chain import Chain
+from harness.daemon import Daemon
+from harness.powercut import small_disk
+from harness.process import wait_for
+from harness.torture import Right, rounds
+
+ROUNDS = rounds(2, 25)
+
+
+@pytest.fixture(scope="module")
+def right():
+    made = Right(torture.module("disk", keys=60), {"a": Chain(200, "a")})
+    yield made
+    made.close()
+
+
+def used(root):
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+
+
+def run_until_full(daemon, tip):
+    """Runs until it says that there is no room, ends, or is done; True when it found no room."""
+    daemon.spawn()
+    wait_for(lambda: f"full, or done: {daemon.log()}",
+             lambda: daemon.process.poll() is not None or "No space left" in daemon.log() or
+             f"at the tip: block {tip}" in daemon.log())
+    full = "No space left" in daemon.log()
+    time.sleep(0.05)  # it may go on serving, or end
+    if daemon.process.poll() is None:
+        daemon.kill()
+    return full
+
+
+def test_full_again_and_again(right):
+    dice = torture.dice("disk")
+    start, fulls = time.monotonic(), 0
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory(prefix="shrewd-small.") as folder:
+            root, space = pathlib.Path(folder, "root"), pathlib.Path(folder, "space")
+            root.mkdir()
+            height = -1
+            with Daemon(right.module, db=root / "db", blocks=right.files["a"],
+                        env=small_disk(root, space), **torture.flags()) as daemon:
+                for _ in range(3):  # each time a little more room than is taken
+                    space.write_text(str(used(root) + dice.randrange(100_000, 2_500_000)))
+                    full = run_until_full(daemon, 200)
+                    tip = right.tip_of(daemon.db)
+                    assert full or tip == ("a", 200), daemon.log()
+                    if full:
+                        said = re.search(r"(shrewd:|ERROR|WARN).*No space left.*", daemon.log())
+                        assert said and str(daemon.db) in said[0], daemon.log()
+                    now = -1 if tip is None else tip[1]
+                    assert now >= height, f"from {height} back to {now}: {daemon.log()}"
+                    height, fulls = now, fulls + full
+                space.write_text(str(1 << 40))
+                assert not run_until_full(daemon, 200), daemon.log()
+                assert right.tip_of(daemon.db) == ("a", 200)
+    assert fulls >= ROUNDS
+    torture.figure("full disk", fulls=fulls, seed=torture.SEED,
+                   seconds=round(time.monotonic() - start))
+
+
+def test_opening_on_a_full_disk_says_so_and_harms_nothing(right):
+    with tempfile.TemporaryDirectory(prefix="shrewd-small.") as folder:
+        root, space = pathlib.Path(folder, "root"), pathlib.Path(folder, "space")
+        root.mkdir()
+        space.write_text(str(1 << 40))
+        with Daemon(right.module, db=root / "db", blocks=right.files["a"], exit_at=100,
+                    env=small_disk(root, space), **torture.flags()) as daemon:
+            daemon.spawn()
+            assert daemon.wait_exit() == 0, daemon.log()
+            space.write_text(str(used(root)))
+            daemon.flags["exit_at"] = 200
+            for _ in range(2):
+                assert run_until_full(daemon, 200), daemon.log()
+                assert str(daemon.db) in daemon.log()
+                assert right.tip_of(daemon.db) == ("a", 100)
+            space.write_text(str(1 << 40))
+            daemon.spawn()
+            assert daemon.wait_exit() == 0, daemon.log()
+            assert right.tip_of(daemon.db) == ("a", 200)
