@@ -21,6 +21,7 @@ FAR, NEAR = 1, 1000  # --reorg-check-threshold: how near the tip blocks are sync
 
 @pytest.fixture(scope="module")
 def right():
+    """For runs from block files: a chain, and one that leaves it 50 blocks below its tip."""
     first = Chain(200, "a")
     chains = {"a": first, "b": first.branch("b", 150, 206)}
     made = Right(torture.module("power", keys=40), chains)
@@ -39,6 +40,7 @@ class Watched:
         self.power = PowerCut(self.root)
         self.daemon = Daemon(module, db=self.root / "db", **torture.flags(**flags))
         self.seen = []  # (moment, height, hash): what a client was told, and when at the latest
+        self.moment = 0  # of the last cut
 
     def spawn(self, **flags):
         self.daemon.flags.update(flags)
@@ -62,6 +64,7 @@ class Watched:
     def cuts(self, count, dice):
         """Yields (database left by a cut, what a client had seen last before it)."""
         for moment in self.power.cuts(count, self.left, dice, [seen[0] for seen in self.seen]):
+            self.moment = moment
             before = [seen for seen in self.seen if seen[0] <= moment]
             yield self.left / "db", (before[-1][1:] if before else None)
 
@@ -111,7 +114,7 @@ def run_and_cut(right, watched, dice, kept, **flags):
             assert tip is not None or before is None, "what was there before is gone"
             if seen is not None and kept:
                 assert tip is not None, f"seen and lost: {seen}"
-                assert not_before(right, chain, tip, seen[0]), f"seen {seen}, left {tip}"
+                assert not_before(right, chain, tip, seen), f"seen {seen}, left {tip}"
             lost += seen is not None and tip is not None and tip[1] < seen[0]
             if number % 4 == 0:
                 again = watched.left.with_name("again")
@@ -122,9 +125,13 @@ def run_and_cut(right, watched, dice, kept, **flags):
     return lost
 
 
-def not_before(right, chain, tip, height):
-    """The tip left is on this chain, at this height or above."""
-    return tip[1] >= height and chain.hash(tip[1]) == right.chains[tip[0]].hash(tip[1])
+def not_before(right, chain, tip, seen):
+    """The tip left is what was seen, or comes after it on the way to the end of `chain`."""
+    left = right.chains[tip[0]].hash(tip[1])
+    height, block_hash = seen
+    if height > chain.tip or block_hash != chain.hash(height):  # of the chain before, which is left where they part
+        height = chain.shared(right.chains[right.where[block_hash][0]])
+    return left == block_hash or (tip[1] >= height and left == chain.hash(tip[1]))
 
 
 def cut_runs(right, name, kept, **flags):
@@ -144,6 +151,74 @@ def test_what_was_seen_near_the_tip_is_never_lost(right):
 
 def test_far_from_the_tip_blocks_may_be_lost_but_none_in_part(right):
     cut_runs(right, "power cuts far from the tip", False, reorg_check_threshold=FAR)
+
+
+# What the node's chain does, from 120 blocks on: (name, parent chain, block they share, length). A
+# reorg far below a chain's end makes a chain that is shorter than the one before, though of more
+# work only to a node that was told to give the longer one up.
+MOVES = [("a", None, 0, 120), ("b", "a", 118, 122), ("c", "b", 60, 124), ("d", "c", 124, 125),
+         ("e", "d", 125, 140), ("f", "e", 100, 104), ("g", "f", 103, 106), ("h", "g", 106, 107)]
+
+
+@pytest.fixture(scope="module")
+def moves():
+    chains = {}
+    for name, parent, share, length in MOVES:
+        chains[name] = (chains[parent].branch(name, share, length) if parent else
+                        Chain(length, name))
+    made = Right(torture.module("power", keys=40), chains)
+    yield made
+    made.close()
+
+
+def go_over(node, earlier, new):
+    """The node's best chain becomes the new one, also when that is shorter than others were."""
+    for old in earlier:
+        if new.tip <= old.tip:
+            node.rpc.invalidateblock(old.hash(new.shared(old) + 1))
+    new.submit(node)
+    assert node.rpc.getbestblockhash() == new.hash(new.tip)
+
+
+def legal_tips(chains, seen):
+    """What may be there after `seen` of the last chain that was seen to be whole: its tip, or
+    something on the way to the next one's."""
+    names = list(chains)
+    if seen is None:
+        return {chains[names[0]].hash(height) for height in range(chains[names[0]].tip + 1)} | {None}
+    number = next(n for n, name in enumerate(names) if chains[name].hash(chains[name].tip) == seen)
+    legal = {seen}
+    if number + 1 < len(names):
+        here, there = chains[names[number]], chains[names[number + 1]]
+        legal |= {there.hash(height) for height in range(here.shared(there), there.tip + 1)}
+    return legal
+
+
+def test_cuts_while_a_node_goes_over_to_other_chains(node, moves):
+    """With the usual --reorg-check-threshold: whatever was seen at the node's tip is there."""
+    dice = torture.dice("node")
+    start, cuts = time.monotonic(), rounds(20, 200)
+    with Watched(moves.module, node=node, poll_ms=10) as watched:
+        watched.spawn()
+        earlier, at_tip = [], []
+        for chain in moves.chains.values():
+            go_over(node, earlier, chain)
+            tip = chain.hash(chain.tip)
+            watched.watch(lambda _, seen, tip=tip: seen == tip)
+            at_tip.append((watched.seen[-1][0], tip))
+            earlier.append(chain)
+        watched.daemon.kill()
+        watched.seen = at_tip
+        for number, (db, _) in enumerate(watched.cuts(cuts, dice)):
+            before = [tip for moment, tip in at_tip if moment <= watched.moment]
+            tip = moves.tip_of(db)
+            left = None if tip is None else moves.chains[tip[0]].hash(tip[1])
+            assert left in legal_tips(moves.chains, before[-1] if before else None), (
+                f"cut {number}: left {tip}, seen {len(before)} chains")
+            if number % 5 == 0:
+                resume(moves, db, "h")
+    torture.figure("power cuts while a node reorganises", cuts=cuts, seed=torture.SEED,
+                   seconds=round(time.monotonic() - start))
 
 
 def test_the_log_is_cut_off_anywhere(right):
