@@ -4,7 +4,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 
-.PHONY: build deps demo test check bench soak fuzz asan tsan functional install clean help
+.PHONY: build deps demo test check bench soak torture fuzz asan tsan functional install clean help
 
 build: ## build the program, the library and the sample modules into build/ (the default)
 	@tools/build release -j$(JOBS)
@@ -35,6 +35,11 @@ soak: ## ten minutes of views while blocks and reorgs arrive: the memory printed
 	@tools/deps --test
 	@tools/build release -j$(JOBS)
 	@$$(tools/test-python) test/bench/soak.py build
+
+torture: ## kills, power cuts, reorgs, failing modules, full disks: many (about 30 minutes on 2 cores)
+	@tools/deps --test
+	@tools/build release -j$(JOBS)
+	@JOBS=$(JOBS) tools/torture build
 
 functional: build ## only the tests that drive the daemon against a real node
 	@tools/run-tests functional

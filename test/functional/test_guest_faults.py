@@ -7,6 +7,8 @@ from harness.chain import Chain
 from harness.daemon import Daemon, dump, shrewd
 from harness.torture import check, status
 
+pytestmark = pytest.mark.torture
+
 N, TIP = 8, 12
 SMALL = {"keys": 5, "space": 20}
 

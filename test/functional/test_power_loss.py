@@ -14,6 +14,8 @@ from harness.daemon import Daemon
 from harness.powercut import PowerCut
 from harness.torture import Right, check, digest, rounds
 
+pytestmark = pytest.mark.torture
+
 RUNS = rounds(1, 12)
 CUTS = rounds(12, 30)  # of each run
 FAR, NEAR = 1, 1000  # --reorg-check-threshold: how near the tip blocks are synced one by one

@@ -14,6 +14,8 @@ from harness.process import wait_for
 from harness.rpc import Rpc, RpcError
 from harness.torture import check, status
 
+pytestmark = pytest.mark.torture
+
 START = 230  # blocks before the first test; deep enough for all of them
 DEPTHS = [1, 2, 6, 99, 100]
 FEW = DEPTHS if torture.LONG else [1, 100]

@@ -14,6 +14,8 @@ from harness.powercut import small_disk
 from harness.process import wait_for
 from harness.torture import Right, rounds
 
+pytestmark = pytest.mark.torture
+
 ROUNDS = rounds(2, 25)
 
 

@@ -10,6 +10,8 @@ from harness.chain import Chain
 from harness.daemon import ENVIRONMENT, Daemon
 from harness.torture import Right, check, digest, rounds
 
+pytestmark = pytest.mark.torture
+
 KILLS = rounds(25, 500)
 
 
