@@ -84,13 +84,11 @@ class Killer:
         """At rest at the tip: what was seen is there."""
         name = self._spawn()
         self.daemon.wait_listens()
-        self.daemon.wait_height(self.right.chains[name].tip)
-        tip = self.right.chains[name].tip
-        seen = self.daemon.rpc.call("metashrew_getblockhash", tip)
-        assert seen == "0x" + self.right.chains[name].hash(tip)
+        chain = self.right.chains[name]
+        self.daemon.wait_block(chain.tip, chain.hash(chain.tip))
         time.sleep(self.dice.uniform(0, 0.1))
         self.daemon.kill()
-        return name, tip
+        return name, chain.tip
 
 
 def test_killed_anywhere_it_goes_on_as_if_nothing_had_happened(right, seconds):
@@ -110,7 +108,7 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_happened(right, seconds):
     killer.daemon.flags.update(blocks=right.files["a"])
     killer.daemon.spawn()
     killer.daemon.wait_listens()
-    killer.daemon.wait_height(300)
+    killer.daemon.wait_block(300, right.chains["a"].hash(300))
     assert killer.daemon.stop()[0] == 0
     assert digest(killer.daemon.dump()) == right.end("a")
     check(killer.daemon.db)

@@ -180,6 +180,14 @@ class Daemon:
             return self.height() == height
         wait_for(lambda: f"height {height}, is at {self.height()}: {self.log()}", reached, timeout)
 
+    def wait_block(self, height, block_hash, timeout=120):
+        """Waits until its tip is this block (of the hash as shown)."""
+        def reached():
+            assert self.process.poll() is None, f"ended {self.process.returncode}: {self.log()}"
+            answer = self.rpc.ask("metashrew_getblockhash", height)
+            return self.height() == height and answer.get("result") == "0x" + block_hash
+        wait_for(lambda: f"block {height}, is at {self.height()}: {self.log()}", reached, timeout)
+
     def wait_tip(self, node, timeout=120):
         """Waits until its tip is the node's, block hash and all."""
         def reached():
