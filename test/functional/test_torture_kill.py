@@ -22,19 +22,20 @@ def right():
     second = first.branch("b", 250, 303)
     chains = {"a": first, "b": second, "c": first.branch("c", 210, 300),
               "d": second.branch("d", 302, 306)}
-    made = Right(torture.module(), chains)
+    made = Right(torture.module("kill", keys=150), chains)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
 def seconds(right):
-    """How long an undisturbed run takes, opening and closing included."""
+    """How long an undisturbed run takes: until it listens, and from then on."""
     with Daemon(right.module, blocks=right.files["a"], exit_at=300, **torture.flags()) as daemon:
         start = time.monotonic()
-        daemon.spawn()
+        daemon.start()
+        opened = time.monotonic() - start
         assert daemon.wait_exit() == 0, daemon.log()
-        return time.monotonic() - start
+        return opened, time.monotonic() - start - opened
 
 
 class Killer:
@@ -47,7 +48,8 @@ class Killer:
 
     def one(self):
         """Returns what it did, and the (chain, height) that a client saw before the kill."""
-        what = self.dice.choice(["index", "index", "index", "close", "rollback", "idle"])
+        what = self.dice.choice(["open", "index", "index", "index", "close", "rollback",
+                                  "rollback", "idle"])
         if what == "rollback" and not self.daemon.db.exists():
             what = "index"
         self.done[what] = self.done.get(what, 0) + 1
@@ -59,14 +61,22 @@ class Killer:
         self.daemon.spawn()
         return name
 
-    def index(self):
+    def open(self):
         self._spawn()
-        time.sleep(self.dice.uniform(0, 1.1 * self.seconds))
+        time.sleep(self.dice.uniform(0, 2 * self.seconds[0]))
+        self.daemon.kill()
+
+    def _into_indexing(self):
+        self._spawn()
+        self.daemon.wait_listens()
+        time.sleep(self.dice.uniform(0, self.seconds[1]))
+
+    def index(self):
+        self._into_indexing()
         self.daemon.kill()
 
     def close(self):
-        self._spawn()
-        time.sleep(self.dice.uniform(0, 1.1 * self.seconds))
+        self._into_indexing()
         self.daemon.process.terminate()
         time.sleep(self.dice.uniform(0, 0.05))
         self.daemon.kill()
@@ -113,6 +123,6 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_happened(right, seconds):
     assert digest(killer.daemon.dump()) == right.end("a")
     check(killer.daemon.db)
     killer.daemon.close()
-    assert len(heights) > KILLS // 5, f"hardly ever killed on the way: {sorted(heights)}"
+    assert len(heights) > KILLS // 6, f"hardly ever killed on the way: {sorted(heights)}"
     torture.figure("kill", kills=KILLS, seed=torture.SEED, **killer.done,
                    tips=len(heights), seconds=round(time.monotonic() - start))
