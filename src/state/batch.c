@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Bytes are copied into arenas that never move, so that the views in `writes` stay good. */
 #define ARENA_BYTES ((size_t)256 * 1024)
@@ -45,6 +46,31 @@ void shr_batch_remove(struct shr_batch *batch, enum shr_table table, struct shr_
     write->key = keep(batch, key);
     write->value = shr_bytes(NULL, 0);
     write->remove = true;
+}
+
+void shr_batch_move(struct shr_batch *batch, struct shr_batch *from) {
+    if (batch->n + from->n > batch->cap) {
+        batch->cap = 2 * (batch->n + from->n);
+        batch->writes = shr_realloc_array(batch->writes, batch->cap, sizeof *batch->writes);
+    }
+    if (from->n > 0) {
+        memcpy(batch->writes + batch->n, from->writes, from->n * sizeof *from->writes);
+    }
+    size_t n_arenas = batch->n_arenas + from->n_arenas;
+    batch->arenas = shr_realloc_array(batch->arenas, n_arenas + 1, sizeof(struct shr_buf *));
+    /* The arena with room left stays last. */
+    struct shr_buf *last = batch->n_arenas == 0 ? NULL : batch->arenas[--batch->n_arenas];
+    for (size_t i = 0; i < from->n_arenas; i++) {
+        batch->arenas[batch->n_arenas++] = from->arenas[i];
+    }
+    if (last != NULL) {
+        batch->arenas[batch->n_arenas++] = last;
+    }
+    batch->n += from->n;
+    batch->bytes += from->bytes;
+    from->n_arenas = 0;
+    from->n = 0;
+    from->bytes = 0;
 }
 
 void shr_batch_clear(struct shr_batch *batch) {

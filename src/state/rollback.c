@@ -2,19 +2,22 @@
  *
  * Of a key that several of them changed only the lowest block's undo matters, so all their
  * changes are sorted by key and each key is restored once: one read for each key, and no more
- * memory than the keys themselves. Very deep rollbacks go in steps of whole blocks, newest first,
- * each one atomic write, so that memory stays bounded.
+ * memory than the keys themselves. Where there are many, two threads take the keys below and above
+ * a middle one, and what they make is written together. Very deep rollbacks go in steps of whole
+ * blocks, newest first, each one atomic write, so that memory stays bounded.
  */
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 /* What one step may hold, about: keys, their sorting, and the batch they make. */
 #define STEP_BYTES_MAX ((uint64_t)256 << 20)
 #define CHANGE_BYTES 160 /* of one key beside its own bytes */
 #define CHUNK 512        /* versions read at a time */
+#define SPLIT_MIN 10000  /* changes for which a second thread pays */
 
 /* A key's change in one of the removed blocks. */
 struct undo {
@@ -28,11 +31,20 @@ struct step {
     uint32_t low, high;   /* the blocks removed, both included */
     struct shr_buf *rows; /* their CHANGES rows, from high down */
     size_t n_rows;
+    uint64_t n_changes; /* in all rows, as far as the blocks' records can be believed */
+};
+
+/* The changes of some keys, and what restores them: the work of one thread. */
+struct part {
+    const struct step *step;
+    struct shr_bytes from, below; /* of the keys; below.data NULL: no end */
     struct undo *undos;
     size_t n_undos;
     struct shr_batch batch;
     struct shr_read reads[CHUNK];
     struct shr_buf keys[CHUNK], versions[CHUNK];
+    int code;
+    struct shrewd_error err;
 };
 
 static int by_key_and_height(const void *a, const void *b) {
@@ -72,6 +84,7 @@ static int read_rows(struct step *step, uint32_t low, struct shrewd_error *err) 
         /* A damaged record may claim any number of keys. */
         uint64_t n_keys_max = row.len / SHR_CHANGE_BYTES_MIN;
         uint64_t n_keys = record.n_keys < n_keys_max ? record.n_keys : n_keys_max;
+        step->n_changes += n_keys;
         bytes += 3 * (uint64_t)row.len + n_keys * CHANGE_BYTES;
         if (height == low || bytes >= STEP_BYTES_MAX) {
             return 0;
@@ -79,16 +92,22 @@ static int read_rows(struct step *step, uint32_t low, struct shrewd_error *err) 
     }
 }
 
-static void add_undo(struct step *step, size_t *cap, const struct shr_change *change,
+static void add_undo(struct part *part, size_t *cap, const struct shr_change *change,
                      uint32_t height) {
-    if (step->n_undos == *cap) {
+    if (part->n_undos == *cap) {
         *cap = *cap == 0 ? 1024 : *cap * 2;
-        step->undos = shr_realloc_array(step->undos, *cap, sizeof *step->undos);
+        part->undos = shr_realloc_array(part->undos, *cap, sizeof *part->undos);
     }
-    step->undos[step->n_undos++] = (struct undo){change->key, height, change->replaced};
+    part->undos[part->n_undos++] = (struct undo){change->key, height, change->replaced};
 }
 
-static int read_undos(struct step *step, struct shrewd_error *err) {
+static bool takes(const struct part *part, struct shr_bytes key) {
+    return shr_bytes_cmp(key, part->from) >= 0 &&
+           (part->below.data == NULL || shr_bytes_cmp(key, part->below) < 0);
+}
+
+static int read_undos(struct part *part) {
+    const struct step *step = part->step;
     size_t cap = 0;
     for (size_t i = 0; i < step->n_rows; i++) {
         uint32_t height = step->high - (uint32_t)i;
@@ -99,13 +118,15 @@ static int read_undos(struct step *step, struct shrewd_error *err) {
             if (wrong != NULL) {
                 struct shr_height_key key = shr_height_key(height);
                 return shr_corrupt(step->state->store, SHR_TABLE_CHANGES,
-                                   shr_height_key_bytes(&key), wrong, err);
+                                   shr_height_key_bytes(&key), wrong, &part->err);
             }
-            add_undo(step, &cap, &change, height);
+            if (takes(part, change.key)) {
+                add_undo(part, &cap, &change, height);
+            }
         }
     }
-    if (step->n_undos > 0) { /* qsort wants an array even for nothing */
-        qsort(step->undos, step->n_undos, sizeof *step->undos, by_key_and_height);
+    if (part->n_undos > 0) { /* qsort wants an array even for nothing */
+        qsort(part->undos, part->n_undos, sizeof *part->undos, by_key_and_height);
     }
     return 0;
 }
@@ -118,98 +139,159 @@ struct window {
 };
 
 /* Reads the versions to put back; a key that was new has none. */
-static int read_versions(struct step *step, const struct window *window, struct shrewd_error *err) {
+static int read_versions(struct part *part, const struct window *window) {
     size_t n_reads = 0;
     for (size_t i = 0; i < window->n; i++) {
         if (window->firsts[i]->replaced) {
-            shr_history_key(&step->keys[i], window->firsts[i]->key, window->firsts[i]->height);
-            step->reads[n_reads++] = (struct shr_read){.table = SHR_TABLE_HISTORY,
-                                                       .key = shr_buf_bytes(&step->keys[i]),
-                                                       .value = &step->versions[i]};
+            shr_history_key(&part->keys[i], window->firsts[i]->key, window->firsts[i]->height);
+            part->reads[n_reads++] = (struct shr_read){.table = SHR_TABLE_HISTORY,
+                                                       .key = shr_buf_bytes(&part->keys[i]),
+                                                       .value = &part->versions[i]};
         }
     }
-    int code = shr_store_get_many(step->state->store, NULL, step->reads, n_reads, err);
+    int code = shr_store_get_many(part->step->state->store, NULL, part->reads, n_reads, &part->err);
     for (size_t i = 0; code == 0 && i < n_reads; i++) {
         struct shr_bytes value;
         uint32_t written_at = 0;
         const char *wrong = "the version that a block replaced is missing";
-        if (step->reads[i].found) {
-            wrong = shr_version_decode(&value, &written_at, shr_buf_bytes(step->reads[i].value));
+        if (part->reads[i].found) {
+            wrong = shr_version_decode(&value, &written_at, shr_buf_bytes(part->reads[i].value));
         }
-        if (wrong == NULL && written_at >= step->low) {
+        if (wrong == NULL && written_at >= part->step->low) {
             wrong = "a version is not older than the block that replaced it";
         }
         if (wrong != NULL) {
-            code =
-                shr_corrupt(step->state->store, SHR_TABLE_HISTORY, step->reads[i].key, wrong, err);
+            code = shr_corrupt(part->step->state->store, SHR_TABLE_HISTORY, part->reads[i].key,
+                               wrong, &part->err);
         }
     }
     return code;
 }
 
 /* In key order: a store takes sorted writes faster. */
-static int restore(struct step *step, const struct window *window, struct shrewd_error *err) {
-    int code = read_versions(step, window, err);
+static int restore(struct part *part, const struct window *window) {
+    int code = read_versions(part, window);
     for (size_t i = 0; code == 0 && i < window->n; i++) {
         if (window->firsts[i]->replaced) {
-            shr_batch_put(&step->batch, SHR_TABLE_LATEST, window->firsts[i]->key,
-                          shr_buf_bytes(&step->versions[i]));
+            shr_batch_put(&part->batch, SHR_TABLE_LATEST, window->firsts[i]->key,
+                          shr_buf_bytes(&part->versions[i]));
         } else {
-            shr_batch_remove(&step->batch, SHR_TABLE_LATEST, window->firsts[i]->key);
+            shr_batch_remove(&part->batch, SHR_TABLE_LATEST, window->firsts[i]->key);
         }
     }
     return code;
 }
 
 /* Whether an undo is its key's first; the others must follow from it. */
-static int check_undo(const struct step *step, size_t at, bool *first, struct shrewd_error *err) {
-    const struct undo *undo = &step->undos[at];
+static int check_undo(struct part *part, size_t at, bool *first) {
+    const struct undo *undo = &part->undos[at];
     *first = at == 0 || !shr_bytes_eq(undo[-1].key, undo->key);
     if (*first || (undo->replaced && undo[-1].height != undo->height)) {
         return 0;
     }
     struct shr_height_key key = shr_height_key(undo->height);
-    return shr_corrupt(step->state->store, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
-                       "a key is listed twice, or as new when it is not", err);
+    return shr_corrupt(part->step->state->store, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
+                       "a key is listed twice, or as new when it is not", &part->err);
 }
 
-static int undo_keys(struct step *step, struct shrewd_error *err) {
+static int undo_keys(struct part *part) {
     struct window *window = shr_alloc(sizeof *window);
     struct shr_buf history_key = {0};
     int code = 0;
-    for (size_t i = 0; code == 0 && i < step->n_undos; i++) {
-        const struct undo *undo = &step->undos[i];
+    for (size_t i = 0; code == 0 && i < part->n_undos; i++) {
+        const struct undo *undo = &part->undos[i];
         bool first = false;
-        code = check_undo(step, i, &first, err);
+        code = check_undo(part, i, &first);
         if (undo->replaced) {
             shr_history_key(&history_key, undo->key, undo->height);
-            shr_batch_remove(&step->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&history_key));
+            shr_batch_remove(&part->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&history_key));
         }
         if (first) {
             window->firsts[window->n++] = undo;
         }
         if (code == 0 && window->n == CHUNK) {
-            code = restore(step, window, err);
+            code = restore(part, window);
             window->n = 0;
         }
     }
     if (code == 0) {
-        code = restore(step, window, err);
+        code = restore(part, window);
     }
     shr_buf_free(&history_key);
     free(window);
     return code;
 }
 
+static void *run_part(void *ctx) {
+    struct part *part = ctx;
+    part->code = read_undos(part);
+    if (part->code == 0) {
+        part->code = undo_keys(part);
+    }
+    return NULL;
+}
+
+/* A key with about as many changes below as above it: the middle one of the longest row. */
+static struct shr_bytes find_middle(const struct step *step) {
+    const struct shr_buf *longest = &step->rows[0];
+    for (size_t i = 1; i < step->n_rows; i++) {
+        longest = step->rows[i].len > longest->len ? &step->rows[i] : longest;
+    }
+    struct shr_bytes row = shr_buf_bytes(longest);
+    struct shr_change change = {0};
+    while (row.len > longest->len / 2 && shr_change_take(&change, &row) == NULL) {
+    }
+    return change.key;
+}
+
+/* Adds to `batch` what puts every key back. Which thread does what shows nowhere: the lower keys
+ * come first. */
+static int undo_all_keys(const struct step *step, struct shr_batch *batch,
+                         struct shrewd_error *err) {
+    struct part *parts = shr_alloc_array(2, sizeof *parts);
+    pthread_t thread;
+    bool split = false;
+    parts[0].step = parts[1].step = step;
+    if (step->n_changes >= SPLIT_MIN) {
+        parts[0].below = parts[1].from = find_middle(step);
+        split = parts[0].below.len > 0 && pthread_create(&thread, NULL, run_part, &parts[1]) == 0;
+    }
+    if (!split) {
+        parts[0].below = shr_bytes(NULL, 0);
+    }
+    run_part(&parts[0]);
+    if (split) {
+        pthread_join(thread, NULL);
+    }
+    const struct part *failed = parts[0].code != 0 ? &parts[0] : &parts[1];
+    if (failed->code != 0 && err != NULL) {
+        *err = failed->err;
+    }
+    int code = failed->code;
+    for (size_t i = 0; i < 2; i++) {
+        if (code == 0) {
+            shr_batch_move(batch, &parts[i].batch);
+        }
+        for (size_t j = 0; j < CHUNK; j++) {
+            shr_buf_free(&parts[i].versions[j]);
+            shr_buf_free(&parts[i].keys[j]);
+        }
+        shr_batch_free(&parts[i].batch);
+        free(parts[i].undos);
+    }
+    free(parts);
+    return code;
+}
+
 /* Removes the blocks' own rows and moves the tip below them. */
-static int undo_blocks(struct step *step, struct shrewd_error *err) {
+static int undo_blocks(const struct step *step, struct shr_batch *batch, struct shrewd_error *err) {
     for (uint64_t height = step->low; height <= step->high; height++) {
         struct shr_height_key key = shr_height_key((uint32_t)height);
-        shr_batch_remove(&step->batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key));
-        shr_batch_remove(&step->batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key));
+        shr_batch_remove(batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key));
+        shr_batch_remove(batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key));
     }
     if (step->low == shr_state_floor(step->state)) {
-        shr_batch_remove(&step->batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP));
+        shr_batch_remove(batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP));
         return 0;
     }
     struct shr_block_record tip;
@@ -217,8 +299,7 @@ static int undo_blocks(struct step *step, struct shrewd_error *err) {
     if (code == 0) {
         struct shr_buf row = {0};
         shr_tip_encode(&row, &tip);
-        shr_batch_put(&step->batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
-                      shr_buf_bytes(&row));
+        shr_batch_put(batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP), shr_buf_bytes(&row));
         shr_buf_free(&row);
     }
     return code;
@@ -228,34 +309,24 @@ static int undo_blocks(struct step *step, struct shrewd_error *err) {
  * one removed. */
 static int roll_step(struct shr_state *state, uint32_t low, uint32_t high, uint32_t *low_done,
                      struct shrewd_error *err) {
-    struct step *step = shr_alloc(sizeof *step);
-    step->state = state;
-    step->high = high;
-    int code = read_rows(step, low, err);
+    struct step step = {.state = state, .high = high};
+    struct shr_batch batch = {0};
+    int code = read_rows(&step, low, err);
     if (code == 0) {
-        code = read_undos(step, err);
-    }
-    if (code == 0) {
-        code = undo_keys(step, err);
+        code = undo_all_keys(&step, &batch, err);
     }
     if (code == 0) {
-        code = undo_blocks(step, err);
+        code = undo_blocks(&step, &batch, err);
     }
     if (code == 0) {
-        code = shr_store_write(state->store, &step->batch, true, err);
+        code = shr_store_write(state->store, &batch, true, err);
     }
-    *low_done = step->low;
-    for (size_t i = 0; i < CHUNK; i++) {
-        shr_buf_free(&step->versions[i]);
-        shr_buf_free(&step->keys[i]);
+    *low_done = step.low;
+    shr_batch_free(&batch);
+    for (size_t i = 0; i < step.n_rows; i++) {
+        shr_buf_free(&step.rows[i]);
     }
-    shr_batch_free(&step->batch);
-    free(step->undos);
-    for (size_t i = 0; i < step->n_rows; i++) {
-        shr_buf_free(&step->rows[i]);
-    }
-    free(step->rows);
-    free(step);
+    free(step.rows);
     return code;
 }
 

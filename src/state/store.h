@@ -59,6 +59,8 @@ struct shr_batch {
 void shr_batch_put(struct shr_batch *batch, enum shr_table table, struct shr_bytes key,
                    struct shr_bytes value);
 void shr_batch_remove(struct shr_batch *batch, enum shr_table table, struct shr_bytes key);
+/* Appends what `from` has, which is empty then. */
+void shr_batch_move(struct shr_batch *batch, struct shr_batch *from);
 void shr_batch_clear(struct shr_batch *batch);
 void shr_batch_free(struct shr_batch *batch);
 
