@@ -12,6 +12,7 @@ struct shr_rocks {
     char *path;
     rocksdb_t *db;
     rocksdb_column_family_handle_t *families[SHR_TABLE_COUNT];
+    rocksdb_env_t *env;
     rocksdb_options_t *db_options;
     rocksdb_options_t *family_options[SHR_TABLE_COUNT];
     rocksdb_cache_t *cache;

@@ -6,21 +6,27 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #define KIB ((size_t)1024)
 #define MIB (KIB * 1024)
 #define CACHE_BYTES_DEFAULT (256 * MIB)
 #define WRITE_BUFFER_BYTES_DEFAULT (256 * MIB) /* of all tables together */
-#define WRITE_BUFFERS_EACH 3 /* one that is filled, two that are written out: then writes wait */
-#define WAL_BYTES_MAX (512 * MIB)
-#define BACKGROUND_JOBS 2
+/* Tables of which little is written keep parts of the log alive: beyond this they are written out,
+ * so that opening after a kill has no more than this to read. */
+#define WAL_BYTES_MAX (128 * MIB)
+/* Beside the log, which opening writes out as tables, room for RocksDB's small files. */
 #define OPEN_BYTES_MIN MIB
+/* A log that is read in a moment needs no writing out when closing. */
+#define CLOSE_LOG_BYTES_MAX (4 * MIB)
+#define BACKGROUND_JOBS 2
 #define LOG_HEADERS_ONLY 5 /* rocksdb::InfoLogLevel::HEADER_LEVEL */
 /* A database opened read-only beside its writer may lose a file between listing and opening. */
 #define READ_ONLY_TRIES 5
@@ -55,23 +61,47 @@ int shr_rocks_fail(const char *path, char *message, const char *doing, struct sh
 
 struct family_plan {
     size_t write_buffer; /* with the default budget; as much larger or smaller as that is */
+    int buffers;         /* at most, then writes wait */
+    int merged;          /* of those, how many become one file */
     size_t block_bytes;  /* of a data block, before compression */
     double bloom_bits;   /* per key; 0: point reads are rare */
-    int bottom_compression;
+    int compression, bottom_compression;
 };
 
 /* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters, on
  * disk and in the write buffer, so that a key which is not there costs no search. HISTORY is
- * large and seldom read. Write buffers are skip lists, and searching one costs the more cache
- * misses the larger it is. WRITE_BUFFERS_EACH of every table fit the budget, so it is kept even
- * when writing out falls behind. */
+ * large and seldom read. Their write buffers are skip lists, and searching one costs the more cache
+ * misses the larger it is: small ones, several of which become one file. All buffers of all tables
+ * fit the budget, so it is kept even when writing out falls behind. CHANGES and BLOCKS are written
+ * in the order of their keys: with one compression for all levels, RocksDB moves their files down
+ * without reading them. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
-    [SHR_TABLE_META] = {1 * MIB, 4 * KIB, 0, rocksdb_lz4_compression},
-    [SHR_TABLE_LATEST] = {32 * MIB, 8 * KIB, 10, rocksdb_lz4_compression},
-    [SHR_TABLE_HISTORY] = {32 * MIB, 16 * KIB, 10, rocksdb_zstd_compression},
-    [SHR_TABLE_CHANGES] = {16 * MIB, 16 * KIB, 0, rocksdb_zstd_compression},
-    [SHR_TABLE_BLOCKS] = {4 * MIB, 4 * KIB, 0, rocksdb_zstd_compression},
+    [SHR_TABLE_META] = {1 * MIB, 3, 1, 4 * KIB, 0, rocksdb_lz4_compression,
+                        rocksdb_lz4_compression},
+    [SHR_TABLE_LATEST] = {16 * MIB, 6, 2, 8 * KIB, 10, rocksdb_lz4_compression,
+                          rocksdb_lz4_compression},
+    [SHR_TABLE_HISTORY] = {16 * MIB, 6, 2, 16 * KIB, 10, rocksdb_lz4_compression,
+                           rocksdb_zstd_compression},
+    [SHR_TABLE_CHANGES] = {16 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
+                           rocksdb_zstd_compression},
+    [SHR_TABLE_BLOCKS] = {4 * MIB, 3, 1, 4 * KIB, 0, rocksdb_zstd_compression,
+                          rocksdb_zstd_compression},
 };
+
+/* Options that RocksDB's C interface has no function for. One that this RocksDB does not know is
+ * left out: it makes things faster, nothing else. */
+static rocksdb_options_t *with_text(rocksdb_options_t *options, const char *text) {
+    char *message = NULL;
+    rocksdb_options_t *out = rocksdb_options_create();
+    rocksdb_get_options_from_string(options, text, out, &message);
+    if (message != NULL) {
+        rocksdb_free(message);
+        rocksdb_options_destroy(out);
+        return options;
+    }
+    rocksdb_options_destroy(options);
+    return out;
+}
 
 static rocksdb_block_based_table_options_t *table_options(const struct family_plan *plan,
                                                           rocksdb_cache_t *cache) {
@@ -100,13 +130,13 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     rocksdb_options_set_write_buffer_size(
         options, (size_t)((double)plan->write_buffer *
                           ((double)write_buffer_bytes / WRITE_BUFFER_BYTES_DEFAULT)));
-    rocksdb_options_set_max_write_buffer_number(options, WRITE_BUFFERS_EACH);
-    rocksdb_options_set_min_write_buffer_number_to_merge(options, 1);
+    rocksdb_options_set_max_write_buffer_number(options, plan->buffers);
+    rocksdb_options_set_min_write_buffer_number_to_merge(options, plan->merged);
     if (plan->bloom_bits > 0) {
         rocksdb_options_set_memtable_whole_key_filtering(options, 1);
         rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.02);
     }
-    rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    rocksdb_options_set_compression(options, plan->compression);
     rocksdb_options_set_bottommost_compression(options, plan->bottom_compression);
     rocksdb_options_set_compaction_style(options, rocksdb_level_compaction);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
@@ -116,7 +146,8 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     rocksdb_block_based_table_options_t *table = table_options(plan, cache);
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
-    return options;
+    /* A block's rows come in key order: the search for a row's place begins at the one before. */
+    return with_text(options, "memtable_insert_with_hint_prefix_extractor=fixed:0");
 }
 
 static rocksdb_options_t *make_db_options(bool create, size_t write_buffer_bytes) {
@@ -125,6 +156,7 @@ static rocksdb_options_t *make_db_options(bool create, size_t write_buffer_bytes
     rocksdb_options_set_create_missing_column_families(options, create);
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_options_set_max_open_files(options, -1);
+    rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
     rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS);
     rocksdb_options_set_db_write_buffer_size(options, write_buffer_bytes);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES_MAX);
@@ -295,22 +327,47 @@ static char *open_once(struct shr_rocks *rocks, bool read_only) {
     return message;
 }
 
+/* The logs in a folder: what opening writes out again. */
+static uint64_t log_bytes(const char *path) {
+    uint64_t bytes = 0;
+    DIR *dir = opendir(path);
+    for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) {
+        size_t len = strlen(item->d_name);
+        struct stat info;
+        if (len > 4 && strcmp(item->d_name + len - 4, ".log") == 0 &&
+            fstatat(dirfd(dir), item->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
+            bytes += (uint64_t)info.st_size;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return bytes;
+}
+
 /* With no room at all RocksDB does not give an error but ends the process, asserting that nothing
  * follows a write that failed; with some it gives an error when that is used up. */
-static int check_room(const char *path, struct shrewd_error *err) {
-    struct statvfs info;
-    if (statvfs(path, &info) != 0) {
-        return shr_fail_errno(err, SHREWD_IO, "cannot tell the space left for '%s'", path);
+static int check_writable(const char *path, struct shrewd_error *err) {
+    struct statvfs disk;
+    if (access(path, W_OK | X_OK) != 0) {
+        return shr_fail_errno(err, SHREWD_IO,
+                              "cannot write to the database folder '%s'; make it writable for "
+                              "this user, or give another --db-path",
+                              path);
     }
-    uint64_t left = (uint64_t)info.f_bavail * info.f_frsize;
-    if (left >= OPEN_BYTES_MIN) {
-        return 0;
+    if (statvfs(path, &disk) != 0) {
+        return shr_fail_errno(err, SHREWD_IO, "cannot tell how much space '%s' has", path);
     }
-    return shr_fail(err, SHREWD_IO,
-                    "cannot open the database '%s': No space left on device (%" PRIu64
-                    " KiB, and opening takes %zu); free some space and start again: what is stored "
-                    "is whole",
-                    path, left / KIB, OPEN_BYTES_MIN / KIB);
+    uint64_t blocks = geteuid() == 0 ? disk.f_bfree : disk.f_bavail;
+    uint64_t bytes = blocks * disk.f_frsize, needed = log_bytes(path) + OPEN_BYTES_MIN;
+    if (bytes < needed) {
+        return shr_fail(err, SHREWD_IO,
+                        "cannot open the database '%s' for writing: No space left on device: "
+                        "%" PRIu64 " bytes are free and opening may need %" PRIu64
+                        "; free some space and start again: what is stored is whole",
+                        path, bytes, needed);
+    }
+    return 0;
 }
 
 static int open_db(struct shr_rocks *rocks, bool read_only, struct shrewd_error *err) {
@@ -339,18 +396,21 @@ int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *opti
     if (code == 0 && create) {
         code = shr_dir_make(rocks->path, err);
     }
+    if (code == 0 && !options->read_only) {
+        code = check_writable(rocks->path, err);
+    }
     if (code != 0) {
         return code;
     }
     size_t write_buffer_bytes =
         options->write_buffer_bytes == 0 ? WRITE_BUFFER_BYTES_DEFAULT : options->write_buffer_bytes;
-    code = options->read_only ? 0 : check_room(rocks->path, err);
-    if (code != 0) {
-        return code;
-    }
     rocks->cache = rocksdb_cache_create_lru(options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT
                                                                       : options->cache_bytes);
+    rocks->env = rocksdb_create_default_env();
+    /* What is rewritten in the background waits for views and the guest, not they for it. */
+    rocksdb_env_lower_thread_pool_cpu_priority(rocks->env);
     rocks->db_options = make_db_options(create, write_buffer_bytes);
+    rocksdb_options_set_env(rocks->db_options, rocks->env);
     for (int table = 0; table < SHR_TABLE_COUNT; table++) {
         rocks->family_options[table] =
             make_family_options(&plans[table], write_buffer_bytes, rocks->cache);
@@ -365,7 +425,33 @@ int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *opti
     return open_db(rocks, options->read_only, err);
 }
 
+/* Writes out what only the log has, so that the next opening need not read it. A failure costs the
+ * next opening time and nothing else. */
+static void write_out(struct shr_rocks *rocks) {
+    uint64_t bytes = 0;
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        uint64_t held = 0;
+        if (rocksdb_property_int_cf(rocks->db, rocks->families[table],
+                                    "rocksdb.cur-size-all-mem-tables", &held) == 0) {
+            bytes += held;
+        }
+    }
+    if (bytes < CLOSE_LOG_BYTES_MAX) {
+        return;
+    }
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        char *message = NULL;
+        rocksdb_flush_cf(rocks->db, options, rocks->families[table], &message);
+        rocksdb_free(message);
+    }
+    rocksdb_flushoptions_destroy(options);
+}
+
 void shr_rocks_free(struct shr_rocks *rocks) {
+    if (rocks->db != NULL && !rocks->store.read_only) {
+        write_out(rocks);
+    }
     for (int table = 0; table < SHR_TABLE_COUNT; table++) {
         if (rocks->db != NULL) {
             rocksdb_column_family_handle_destroy(rocks->families[table]);
@@ -383,6 +469,7 @@ void shr_rocks_free(struct shr_rocks *rocks) {
         }
         rocksdb_options_destroy(rocks->db_options);
         rocksdb_cache_destroy(rocks->cache);
+        rocksdb_env_destroy(rocks->env);
     }
     free(rocks->path);
     free(rocks);
