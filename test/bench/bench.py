@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every benchmark, prints a table, writes bench.json: name -> {"value", "unit"}.
 
-Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, http).
+Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, http, state).
 Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
 import json
@@ -21,6 +21,7 @@ from harness.daemon import Daemon  # noqa: E402
 from harness.node import AUTH, Node  # noqa: E402
 
 SMALL_BLOCKS = 1000
+STATE_MILLIONS = os.environ.get("SHREWD_BENCH_MILLIONS", "16")  # 1 for a quick try
 WRK_SECONDS = 5
 GUEST = BUILD / "guest"
 
@@ -57,6 +58,10 @@ def part_sync(results, scratch):
             SMALL_BLOCKS)
     finally:
         node.close()
+
+
+def part_state(results, scratch):
+    run(results, "bench_state", scratch / "state", STATE_MILLIONS)
 
 
 def microseconds(text):
@@ -99,7 +104,8 @@ def part_http(results, scratch):
 
 
 def main():
-    parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync, "http": part_http}
+    parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync, "http": part_http,
+             "state": part_state}
     results = {}
     with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
         for name in sys.argv[2:] or parts:
