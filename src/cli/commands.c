@@ -90,6 +90,20 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "work.",
          "shrewd inspect module.wasm\n"
          "shrewd inspect module.wat --json"},
+    [SHR_COMMAND_IMPORT_ROCKSHREW] =
+        {SHR_COMMAND_IMPORT_ROCKSHREW, "import-rockshrew", "DIR", 1, 1, NULL,
+         "turn a database of rockshrew-mono into one of shrewd",
+         "Reads rockshrew-mono's database in DIR, which stays as it is, and makes the\n"
+         "database --db-path of it, with the whole history: nothing is synced again. The\n"
+         "folder appears when it is whole. Stop rockshrew-mono first.",
+         "shrewd import-rockshrew /var/lib/rockshrew --db-path /var/lib/shrewd/db \\\n"
+         "    --indexer module.wasm"},
+    [SHR_COMMAND_EXPORT_ROCKSHREW] =
+        {SHR_COMMAND_EXPORT_ROCKSHREW, "export-rockshrew", "DIR", 1, 1, NULL,
+         "write a database in the layout of rockshrew-mono",
+         "Makes a RocksDB database in the new folder DIR with all that --db-path holds, in\n"
+         "the layout of rockshrew-mono, for tools that read it directly.",
+         "shrewd export-rockshrew rows --db-path db"},
     [SHR_COMMAND_BENCH] =
         {SHR_COMMAND_BENCH, "bench", "MODULE", 1, 1, NULL,
          "how fast a view answers, fresh and stateful",

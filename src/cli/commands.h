@@ -17,6 +17,8 @@
     X(CHECK, check)                                                                                \
     X(SNAPSHOT, snapshot)                                                                          \
     X(INSPECT, inspect)                                                                            \
+    X(IMPORT_ROCKSHREW, import_rockshrew)                                                          \
+    X(EXPORT_ROCKSHREW, export_rockshrew)                                                          \
     X(BENCH, bench)                                                                                \
     X(DEMO, demo)                                                                                  \
     X(COMPLETION, completion)

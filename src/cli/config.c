@@ -51,6 +51,7 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
     static const struct need status[] = {{"db-path", "server"}, {0}};
     static const struct need rollback[] = {{"db-path", NULL}, {"height", NULL}, {0}};
     static const struct need dump[] = {{"db-path", NULL}, {0}};
+    static const struct need import[] = {{"db-path", NULL}, {"indexer", NULL}, {0}};
     static const struct need bench[] = {{"view", NULL}, {0}};
     switch (command->id) {
     case SHR_COMMAND_RUN:
@@ -62,9 +63,12 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
         return server ? none : status;
     case SHR_COMMAND_ROLLBACK:
         return rollback;
+    case SHR_COMMAND_EXPORT_ROCKSHREW:
     case SHR_COMMAND_DUMP:
     case SHR_COMMAND_CHECK:
         return dump;
+    case SHR_COMMAND_IMPORT_ROCKSHREW:
+        return import;
     case SHR_COMMAND_BENCH:
         return bench;
     default:

@@ -84,7 +84,8 @@ struct shr_config {
     char *view; /* bench --view, --input (hex) */
     char *input;
     uint32_t calls, clients;
-    char *root; /* verify --root, hex; NULL: what the document says */
+    char *network; /* import-rockshrew --network; NULL: what block 0 says */
+    char *root;    /* verify --root, hex; NULL: what the document says */
     /* general */
     char *config_file; /* --config, already read */
     enum shr_log_level log_level;
@@ -111,6 +112,8 @@ int shr_cmd_dump(struct shr_config *config);
 int shr_cmd_verify(struct shr_config *config);
 int shr_cmd_check(struct shr_config *config);
 int shr_cmd_inspect(struct shr_config *config);
+int shr_cmd_import_rockshrew(struct shr_config *config);
+int shr_cmd_export_rockshrew(struct shr_config *config);
 int shr_cmd_bench(struct shr_config *config);
 int shr_cmd_demo(struct shr_config *config);
 int shr_cmd_completion(struct shr_config *config);

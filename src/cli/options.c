@@ -9,6 +9,7 @@
 #define ALL ((1u << SHR_COMMAND_COUNT) - 1)
 #define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP))
 #define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH) | BIT(CHECK) | BIT(SNAPSHOT))
+#define MIGRATES (BIT(IMPORT_ROCKSHREW) | BIT(EXPORT_ROCKSHREW))
 #define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
 #define VIEWS (GUESTS | BIT(BENCH))
 #define NUMBER_MAX (UINT32_MAX - 1)
@@ -47,20 +48,22 @@ const struct shr_option shr_options[] = {
     {"node-timeout-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 10, 3600000, "30000",
      NULL, AT(node_timeout_ms), "how long a reply may stay under 1 KB/s before it is given up"},
 
-    {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE, GUESTS | BIT(DEMO) | BIT(SNAPSHOT), 0, 0,
-     NULL, "INDEXER", AT(indexer), "the module, .wasm or .wat"},
-    {"db-path", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES | BIT(DEMO), 0, 0, NULL, "DB_PATH",
-     AT(db_path), "the database folder"},
-    {"label", "TEXT", SHR_OPTION_LABEL, SHR_GROUP_STATE, STORES, 0, 0, NULL, "LABEL", AT(label),
-     "keeps databases apart: the folder becomes DIR-TEXT"},
+    {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE,
+     GUESTS | BIT(DEMO) | BIT(SNAPSHOT) | BIT(IMPORT_ROCKSHREW), 0, 0, NULL, "INDEXER", AT(indexer),
+     "the module, .wasm or .wat"},
+    {"db-path", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES | MIGRATES | BIT(DEMO), 0, 0, NULL,
+     "DB_PATH", AT(db_path), "the database folder"},
+    {"label", "TEXT", SHR_OPTION_LABEL, SHR_GROUP_STATE, STORES | MIGRATES, 0, 0, NULL, "LABEL",
+     AT(label), "keeps databases apart: the folder becomes DIR-TEXT"},
     {"fork", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES, 0, 0, NULL, NULL, AT(fork),
      "read through to this database, write to --db-path only"},
     {"accept-module", NULL, SHR_OPTION_SWITCH, SHR_GROUP_STATE, VIEWS, 0, 0, NULL, NULL,
      AT(accept_module), "go on with another module than the one the database was made with"},
-    {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, VIEWS | BIT(INSPECT) | BIT(DEMO), 0, 0,
-     NULL, NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
-    {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES, 1, 1048576, "256", NULL,
-     AT(cache_mb), "memory for the database's block cache, in MiB"},
+    {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE,
+     VIEWS | BIT(INSPECT) | BIT(DEMO) | BIT(IMPORT_ROCKSHREW), 0, 0, NULL, NULL, AT(cache_dir),
+     "where compiled modules are kept; ~/.cache/shrewd/modules"},
+    {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES | MIGRATES, 1, 1048576, "256",
+     NULL, AT(cache_mb), "memory for the database's block cache, in MiB"},
     {"read-cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, VIEWS, 0, 1048576, "64", NULL,
      AT(read_cache_mb), "memory for values that modules have read, in MiB; 0: none"},
 
@@ -113,7 +116,8 @@ const struct shr_option shr_options[] = {
     {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP), 0, 0, NULL, NULL, AT(prefix),
      "only keys that start with this: 0x hex, or text"},
     {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND,
-     READS | BIT(ROLLBACK) | BIT(VERIFY) | BIT(CHECK) | BIT(INSPECT) | BIT(BENCH) | BIT(SNAPSHOT),
+     READS | MIGRATES | BIT(ROLLBACK) | BIT(VERIFY) | BIT(CHECK) | BIT(INSPECT) | BIT(BENCH) |
+         BIT(SNAPSHOT),
      0, 0, NULL, NULL, AT(json), "print JSON"},
     {"findings", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(CHECK), 1, 1000000, "100", NULL,
      AT(findings), "stop after so many things found wrong"},
@@ -127,6 +131,9 @@ const struct shr_option shr_options[] = {
      AT(calls), "how many calls, of all clients together"},
     {"clients", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(BENCH), 1, 1024, "1", NULL,
      AT(clients), "threads that call at the same time"},
+    {"network", "NAME", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(IMPORT_ROCKSHREW), 0, 0, NULL, NULL,
+     AT(network),
+     "the chain, when its block 0 is not there: main, test, testnet4, signet, regtest"},
     {"root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(VERIFY), 0, 0, NULL, NULL, AT(root),
      "the state root to trust; without it, the document's own"},
     {"keep", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(DEMO), 0, 0, NULL, NULL, AT(keep),

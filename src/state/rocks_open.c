@@ -286,10 +286,12 @@ static int look_at_families(const char *path, enum holding *out, struct shrewd_e
         code = default_is_empty(path, &empty, err);
         *out = HOLDS_NOTHING;
         if (code == 0 && !empty) {
-            code = shr_fail(err, SHREWD_MISMATCH,
-                            "'%s' holds a RocksDB database that shrewd did not make (perhaps "
-                            "rockshrew-mono's); use another folder and index again",
-                            path);
+            code =
+                shr_fail(err, SHREWD_MISMATCH,
+                         "'%s' holds a RocksDB database that shrewd did not make (perhaps "
+                         "rockshrew-mono's); use another folder, and 'shrewd import-rockshrew' if "
+                         "it is",
+                         path);
         }
     }
     free(foreign);

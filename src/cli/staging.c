@@ -1,0 +1,124 @@
+#include "cli/staging.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_NAME "shrewd.lock"
+
+/* Plain files of a folder but the lock; with `depth` left, those of its folders too, and these. */
+static void clear_folder(int parent, const char *name, int depth) {
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    for (struct dirent *item; (item = readdir(dir)) != NULL;) {
+        const char *inside = item->d_name;
+        if (strcmp(inside, ".") == 0 || strcmp(inside, "..") == 0 ||
+            strcmp(inside, LOCK_NAME) == 0 || unlinkat(fd, inside, 0) == 0) {
+            continue;
+        }
+        if (depth > 0) {
+            clear_folder(fd, inside, depth - 1);
+            unlinkat(fd, inside, AT_REMOVEDIR);
+        }
+    }
+    closedir(dir);
+}
+
+/* Whether nothing is there, or a folder without anything in it. */
+static int check_target(const char *target, struct shrewd_error *err) {
+    DIR *dir = opendir(target);
+    if (dir == NULL) {
+        return errno == ENOENT ? 0 : shr_fail_errno(err, SHREWD_MISMATCH, "'%s'", target);
+    }
+    bool empty = true;
+    for (struct dirent *item; (item = readdir(dir)) != NULL;) {
+        empty = empty && (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0);
+    }
+    closedir(dir);
+    return empty ? 0
+                 : shr_fail(err, SHREWD_MISMATCH,
+                            "'%s' holds something already; name a folder that is not there yet",
+                            target);
+}
+
+int shr_staging_begin(struct shr_staging *out, const char *target, struct shrewd_error *err) {
+    size_t len = strlen(target);
+    while (len > 1 && target[len - 1] == '/') {
+        len--;
+    }
+    *out = (struct shr_staging){.lock = -1};
+    out->target = shr_strndup(target, len);
+    int code = check_target(out->target, err);
+    if (code != 0) {
+        return code;
+    }
+    out->folder = shr_asprintf("%s.partial", out->target);
+    out->made = shr_asprintf("%s/db", out->folder);
+    code = shr_dir_make(out->folder, err);
+    if (code != 0) {
+        return code;
+    }
+    char *path = shr_asprintf("%s/" LOCK_NAME, out->folder);
+    out->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (out->lock < 0) {
+        code = shr_fail_errno(err, SHREWD_IO, "cannot create '%s'", path);
+    } else if (flock(out->lock, LOCK_EX | LOCK_NB) != 0) {
+        code = shr_fail(err, SHREWD_LOCKED, "another process is making '%s'", out->target);
+        close(out->lock);
+        out->lock = -1;
+    } else {
+        clear_folder(AT_FDCWD, out->folder, 1);
+    }
+    free(path);
+    return code;
+}
+
+int shr_staging_commit(struct shr_staging *staging, struct shrewd_error *err) {
+    if (rename(staging->made, staging->target) != 0) {
+        return shr_fail_errno(err, SHREWD_IO, "cannot rename '%s' to '%s'", staging->made,
+                              staging->target);
+    }
+    const char *slash = strrchr(staging->target, '/');
+    char *parent =
+        slash == NULL
+            ? shr_strdup(".")
+            : shr_strndup(staging->target,
+                          slash == staging->target ? 1 : (size_t)(slash - staging->target));
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(parent);
+    return 0;
+}
+
+void shr_staging_end(struct shr_staging *staging) {
+    if (staging->lock >= 0) {
+        char *path = shr_asprintf("%s/" LOCK_NAME, staging->folder);
+        clear_folder(AT_FDCWD, staging->folder, 1);
+        unlink(path);
+        rmdir(staging->folder);
+        free(path);
+        close(staging->lock);
+    }
+    free(staging->target);
+    free(staging->folder);
+    free(staging->made);
+}
