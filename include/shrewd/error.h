@@ -36,7 +36,8 @@ extern "C" {
     X(NO_ROOT, -21, "no state root is kept")                                                       \
     X(BELOW_START, -22, "height is below the first one held")                                      \
     X(TIMEOUT, -23, "a call took longer than allowed")                                             \
-    X(UNPROVEN, -24, "the proof does not prove it")
+    X(UNPROVEN, -24, "the proof does not prove it")                                                \
+    X(PRUNED, -25, "the versions of that height were pruned")
 
 enum shrewd_error_code {
 #define SHREWD_X(name, code, text) SHREWD_##name = (code),

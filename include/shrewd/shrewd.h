@@ -88,12 +88,20 @@ int shrewd_block_at(struct shrewd *shrewd, struct shrewd_block *out, uint32_t he
                     struct shrewd_error *err);
 
 /* What the database recorded when it was made, and how large it is. */
+#define SHREWD_TABLES_MAX 16
+
 struct shrewd_info {
     uint8_t genesis[32];     /* the chain's genesis hash */
     uint8_t module_hash[32]; /* SHA-256 of the module's bytes */
     uint32_t start_height;   /* the first block it was made for */
     uint32_t first_height; /* the oldest height that can be read; start_height when never pruned */
-    uint64_t disk_bytes;   /* the folder's files, about; 0 in memory */
+    uint64_t disk_bytes;   /* the folder's files, about; in memory: that */
+    uint64_t versions;     /* of all keys at all heights, about */
+    uint32_t n_tables;
+    struct shrewd_table {
+        const char *name;        /* static */
+        uint64_t bytes, rows;    /* about */
+    } tables[SHREWD_TABLES_MAX]; /* doc/database.md */
 };
 
 int shrewd_info(struct shrewd *shrewd, struct shrewd_info *out, struct shrewd_error *err);

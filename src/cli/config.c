@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PRUNE_MARGIN 20u /* blocks kept beyond the deepest reorg */
+
 static struct shr_setting *setting(struct shr_settings *settings, const char *name) {
     return &settings->at[shr_option_slot(shr_option_find(name, strlen(name)))];
 }
@@ -166,6 +168,23 @@ static int gather(struct shr_settings *settings, const struct shr_command *comma
     return code != 0 ? code : check_needs(settings, command, err);
 }
 
+/* Rolling back needs the versions that pruning removes: all that a reorg may take back, and some,
+ * as the chain may grow before it is followed. */
+static int check_prune(const struct shr_config *config, struct shrewd_error *err) {
+    uint64_t least = (uint64_t)config->max_reorg_depth + PRUNE_MARGIN;
+    if (config->prune != 0 && config->fork != NULL) {
+        return shr_fail(err, SHREWD_INVALID,
+                        "--prune: a database made with --fork cannot be pruned; leave one out");
+    }
+    if (config->prune != 0 && config->prune < least) {
+        return shr_fail(err, SHREWD_INVALID,
+                        "--prune: %u is too few: a reorg may take back %u blocks "
+                        "(--max-reorg-depth), so give %llu at least, or 0 to keep all",
+                        config->prune, config->max_reorg_depth, (unsigned long long)least);
+    }
+    return 0;
+}
+
 /* Flags of other commands, set in the environment or a shared file, are not looked at. */
 static int parse_all(struct shr_config *out, const struct shr_settings *settings,
                      const struct shr_command *command, struct shrewd_error *err) {
@@ -189,7 +208,7 @@ static int parse_all(struct shr_config *out, const struct shr_settings *settings
         return shr_fail(err, SHREWD_INVALID, "--exit-at: %u lies below --start-block %u",
                         out->exit_at, out->start_block);
     }
-    return 0;
+    return check_prune(out, err);
 }
 
 int shr_config_load(struct shr_config *out, const struct shr_command *command, int argc,
@@ -274,6 +293,7 @@ int shr_exit_for(int code) {
     case SHREWD_CORRUPT:
     case SHREWD_LOCKED:
     case SHREWD_MISMATCH:
+    case SHREWD_PRUNED:
         return SHR_EXIT_DATABASE;
     case SHREWD_NODE:
     case SHREWD_NODE_BUSY:

@@ -43,6 +43,7 @@ struct shr_config {
     char *fork;
     char *cache_dir; /* compiled modules; default ~/.cache/shrewd/modules */
     bool accept_module;
+    uint32_t prune; /* --prune N; 0: keep every version */
     uint32_t start_block;
     uint32_t exit_at; /* SHR_UNSET: follow for ever */
     uint32_t max_reorg_depth;

@@ -13,7 +13,7 @@ static const char *const exit_codes =
     "  0  done\n"
     "  1  any other failure\n"
     "  2  wrong usage: an unknown flag, a bad value, a missing argument\n"
-    "  3  the database: locked, absent, damaged, of another chain or module\n"
+    "  3  the database: locked, absent, damaged, pruned, of another chain or module\n"
     "  4  the node refused: wrong password, wrong chain\n"
     "  5  the module cannot be used, or failed on a block or a view\n"
     "  6  a reorg deeper than --max-reorg-depth\n"

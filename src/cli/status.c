@@ -28,7 +28,15 @@ static void describe_database(json_t *out, const struct shrewd_info *info,
     set(out, "hash", tip != NULL ? shr_json_hash(tip->hash) : json_null());
     set(out, "root", tip != NULL && tip->has_root ? shr_json_digest(tip->root) : json_null());
     set(out, "keys", json_integer(tip != NULL ? (json_int_t)tip->total_keys : 0));
+    set(out, "versions", json_integer((json_int_t)info->versions));
     set(out, "disk_bytes", json_integer((json_int_t)info->disk_bytes));
+    json_t *tables = json_object();
+    for (uint32_t i = 0; i < info->n_tables; i++) {
+        set(tables, info->tables[i].name,
+            json_pack("{s:I, s:I}", "bytes", (json_int_t)info->tables[i].bytes, "rows",
+                      (json_int_t)info->tables[i].rows));
+    }
+    set(out, "tables", tables);
 }
 
 static int ask_database(json_t *out, const struct shr_config *config, struct shrewd_error *err) {
@@ -117,17 +125,30 @@ static const char *nothing(const char *key) {
     return "none yet";
 }
 
+static void print_tables(json_t *tables) {
+    const char *name;
+    json_t *table;
+    json_object_foreach(tables, name, table) {
+        char size[64];
+        shr_human_bytes(size, (uint64_t)json_integer_value(json_object_get(table, "bytes")));
+        printf("  %-17s%s, about %" JSON_INTEGER_FORMAT " rows\n", name, size,
+               json_integer_value(json_object_get(table, "rows")));
+    }
+}
+
 static void print_line(const char *key, json_t *value) {
-    static const char *const labels[][2] = {{"start_height", "start"},
-                                            {"first_height", "held from"},
-                                            {"disk_bytes", "size"},
-                                            {"node_height", "node"},
-                                            {"at_tip", "at the tip"}};
+    static const char *const labels[][2] = {
+        {"start_height", "start"},        {"first_height", "held from"}, {"disk_bytes", "size"},
+        {"versions", "versions (about)"}, {"node_height", "node"},       {"at_tip", "at the tip"}};
     const char *label = key;
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
         label = strcmp(key, labels[i][0]) == 0 ? labels[i][1] : label;
     }
     char size[64];
+    if (json_is_object(value)) {
+        print_tables(value);
+        return;
+    }
     printf("%-19s", label);
     if (strcmp(key, "disk_bytes") == 0) {
         shr_human_bytes(size, (uint64_t)json_integer_value(value));

@@ -155,7 +155,8 @@ static int apply_one(struct follow *f, struct shrewd_error *err) {
     atomic_store(&f->progress->node_tip, node_tip);
     code = load_tip(f, err);
     announce(f);
-    return code;
+    return code != 0 ? code
+                     : shr_prune(f->state, f->options->prune, false, &f->progress->prune, err);
 }
 
 /* No block came: is the source's chain still ours, are we at its tip, is it at its end? */
@@ -181,7 +182,7 @@ static int look_around(struct follow *f, bool *ended, struct shrewd_error *err) 
     bool at_tip = empty || best.height < next_height(f);
     atomic_store(&f->progress->at_tip, at_tip);
     *ended = at_tip && f->source->ops->finite;
-    return 0;
+    return shr_prune(f->state, f->options->prune, true, &f->progress->prune, err);
 }
 
 static int step(struct follow *f, bool *ended, struct shrewd_error *err) {

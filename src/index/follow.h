@@ -2,6 +2,7 @@
 #ifndef SHR_INDEX_FOLLOW_H
 #define SHR_INDEX_FOLLOW_H
 
+#include "index/prune.h"
 #include "node/feed.h"
 #include "state/state.h"
 #include "wasm/guest.h"
@@ -24,6 +25,7 @@ struct shr_progress {
     _Atomic uint32_t node_tip;     /* as last seen */
     _Atomic bool has_tip;
     _Atomic bool at_tip; /* caught up, waiting for the next block */
+    struct shr_prune_progress prune;
 };
 
 struct shr_follow_options {
@@ -31,6 +33,7 @@ struct shr_follow_options {
     uint32_t exit_at;         /* stop after this height; SHR_NO_EXIT: follow for ever */
     uint32_t near_tip;        /* blocks from the tip within which each block is made durable
                                  before it is announced; 0 means 6 */
+    uint32_t prune;           /* blocks below the tip whose states stay readable; 0: all do */
     struct shr_feed_options feed;
     bool progress_bar;         /* on standard error; false: a log line every few seconds */
     void (*on_tip)(void *ctx); /* the tip changed: a block applied or rolled back; may be NULL */

@@ -3,6 +3,7 @@
 #include "chain/block.h"
 #include "index/apply.h"
 #include "lib/lib.h"
+#include "state/check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -341,7 +342,7 @@ static int reader_at(struct shrewd *s, struct shr_reader **out, uint32_t *height
         return code;
     }
     code = *height == SHREWD_LATEST ? shr_reader_tip(*out, &record, err)
-                                    : shr_reader_block(*out, &record, *height, err);
+                                    : shr_reader_held(*out, &record, *height, err);
     if (code != 0) {
         shr_reader_close(*out);
         return code;
@@ -387,13 +388,26 @@ int shrewd_each(struct shrewd *s, const uint8_t *prefix, size_t prefix_len, uint
     return code;
 }
 
+static void export_sizes(struct shrewd_info *out, const struct shr_sizes *sizes) {
+    _Static_assert((int)SHR_TABLE_COUNT <= SHREWD_TABLES_MAX, "raise the bound");
+    out->disk_bytes = sizes->bytes;
+    out->versions = sizes->tables[SHR_TABLE_LATEST].rows + sizes->tables[SHR_TABLE_HISTORY].rows;
+    out->n_tables = SHR_TABLE_COUNT;
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        out->tables[table] = (struct shrewd_table){
+            .name = shr_check_table((enum shr_table)table),
+            .bytes = sizes->tables[table].bytes,
+            .rows = sizes->tables[table].rows,
+        };
+    }
+}
+
 int shrewd_info(struct shrewd *s, struct shrewd_info *out, struct shrewd_error *err) {
     struct shr_identity identity;
     struct shr_reader *reader = NULL;
-    uint64_t bytes = 0;
-    uint64_t entries[SHR_TABLE_COUNT];
+    struct shr_sizes sizes;
     shr_state_identity(s->state, &identity);
-    int code = shr_state_size(s->state, &bytes, entries, err);
+    int code = shr_state_sizes(s->state, &sizes, err);
     if (code == 0) {
         code = shr_reader_open(&reader, s->state, err);
     }
@@ -402,9 +416,9 @@ int shrewd_info(struct shrewd *s, struct shrewd_info *out, struct shrewd_error *
     }
     *out = (struct shrewd_info){
         .start_height = identity.start_height,
-        .first_height = shr_reader_first_height(reader),
-        .disk_bytes = bytes,
+        .first_height = shr_reader_oldest(reader),
     };
+    export_sizes(out, &sizes);
     memcpy(out->genesis, identity.genesis.b, 32);
     memcpy(out->module_hash, identity.module_hash.b, 32);
     shr_reader_close(reader);

@@ -10,6 +10,8 @@ int shr_rpc_code_for(int code) {
         return SHR_RPC_ABOVE_TIP;
     case SHREWD_BELOW_START:
         return SHR_RPC_BELOW_START;
+    case SHREWD_PRUNED:
+        return SHR_RPC_PRUNED;
     case SHREWD_TRAP:
     case SHREWD_GUEST:
     case SHREWD_MODULE:

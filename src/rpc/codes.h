@@ -23,7 +23,8 @@
     X(EMPTY, -32005, "no block is indexed yet")                                                    \
     X(LIMIT, -32006, "a limit was exceeded: body, result, reply, memory to start with")            \
     X(NO_ROOT, -32007, "this database keeps no state roots")                                       \
-    X(TIMEOUT, -32008, "the view or preview took longer than allowed")
+    X(TIMEOUT, -32008, "the view or preview took longer than allowed")                             \
+    X(PRUNED, -32009, "the height is below the oldest one whose state is held")
 
 enum shr_rpc_code {
 #define SHR_X(name, code, text) SHR_RPC_##name = (code),

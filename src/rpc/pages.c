@@ -135,10 +135,35 @@ static void add_sync(struct shr_buf *out, const struct shr_server_sync *sync) {
     metric(out, "shrewd_reorgs_total", "counter", sync->reorgs, "Reorganisations followed.");
     metric(out, "shrewd_reorg_blocks_total", "counter", sync->reorg_blocks,
            "Blocks rolled back by them.");
+    metric(out, "shrewd_pruned_rows_total", "counter", sync->pruned_rows,
+           "Rows removed by pruning.");
     seconds(out, "shrewd_guest_seconds_total", "counter", sync->guest_ns,
             "Time in the module, indexing.");
     seconds(out, "shrewd_apply_seconds_total", "counter", sync->apply_ns, "Time writing state.");
     seconds(out, "shrewd_wait_seconds_total", "counter", sync->wait_ns, "Time waiting for blocks.");
+}
+
+static void add_stored(struct shr_buf *out, struct shr_server *server) {
+    const struct shr_rpc_source *source = &server->env.source;
+    struct shrewd_info info;
+    if (source->info == NULL || source->info(source->ctx, &info, NULL) != 0) {
+        return;
+    }
+    metric(out, "shrewd_oldest_height", "gauge", info.first_height,
+           "The oldest height whose state can be read.");
+    metric(out, "shrewd_versions", "gauge", info.versions,
+           "Versions held, of all keys at all heights, about.");
+    metric(out, "shrewd_database_bytes", "gauge", info.disk_bytes, "The database's files.");
+    head(out, "shrewd_table_bytes", "gauge", "Bytes of a table, about.");
+    for (uint32_t i = 0; i < info.n_tables; i++) {
+        shr_buf_printf(out, "shrewd_table_bytes{table=\"%s\"} %" PRIu64 "\n", info.tables[i].name,
+                       info.tables[i].bytes);
+    }
+    head(out, "shrewd_table_rows", "gauge", "Rows of a table, about.");
+    for (uint32_t i = 0; i < info.n_tables; i++) {
+        shr_buf_printf(out, "shrewd_table_rows{table=\"%s\"} %" PRIu64 "\n", info.tables[i].name,
+                       info.tables[i].rows);
+    }
 }
 
 static void add_methods(struct shr_buf *out, struct shr_server *server) {
@@ -217,6 +242,7 @@ void shr_page_metrics(struct shr_buf *out, struct shr_server *server) {
         metric(out, "shrewd_tip_height", "gauge", now.tip.height, "Last block indexed.");
         metric(out, "shrewd_keys", "gauge", now.tip.total_keys, "Keys held after it.");
     }
+    add_stored(out, server);
     if (now.has_sync) {
         add_sync(out, &now.sync);
     }

@@ -18,6 +18,7 @@ struct shr_server_sync {
     uint64_t blocks; /* applied since start */
     uint64_t bytes;
     uint64_t guest_ns, apply_ns, wait_ns;
+    uint64_t pruned_rows;
     uint64_t reorgs, reorg_blocks;
     bool snapshots;           /* one is kept growing */
     uint32_t snapshot_height; /* of the last one taken; 0 before */

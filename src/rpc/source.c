@@ -31,6 +31,10 @@ static void source_stats(void *ctx, struct shr_views_stats *out) {
     shr_views_stats(shr_lib_views(ctx), out);
 }
 
+static int source_info(void *ctx, struct shrewd_info *out, struct shrewd_error *err) {
+    return shrewd_info(ctx, out, err);
+}
+
 struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
     return (struct shr_rpc_source){.ctx = shrewd,
                                    .tip = source_tip,
@@ -38,7 +42,8 @@ struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
                                    .view = source_view,
                                    .preview = source_preview,
                                    .cached = source_cached,
-                                   .stats = source_stats};
+                                   .stats = source_stats,
+                                   .info = source_info};
 }
 
 int shr_server_start(struct shr_server **out, struct shrewd *shrewd,

@@ -4,6 +4,7 @@
 #ifndef SHR_RPC_SOURCE_H
 #define SHR_RPC_SOURCE_H
 
+#include "shrewd/shrewd.h"
 #include "state/state.h"
 #include "view/views.h"
 
@@ -23,6 +24,8 @@ struct shr_rpc_source {
     /* The view's answer when it is at hand without running a guest. On any thread. */
     bool (*cached)(void *ctx, struct shr_buf *out, const struct shr_view_call *call);
     void (*stats)(void *ctx, struct shr_views_stats *out);
+    /* What is stored: for metrics. NULL: not known. */
+    int (*info)(void *ctx, struct shrewd_info *out, struct shrewd_error *err);
 };
 
 struct shrewd;

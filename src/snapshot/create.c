@@ -146,13 +146,13 @@ static int settle_height(struct creation *c, const struct shr_identity *identity
     struct shr_block_record block;
     int code = c->height == UINT32_MAX ? shr_reader_tip(c->reader, &block, err)
                                        : shr_reader_block(c->reader, &block, c->height, err);
-    if (code == 0 && shr_reader_first_height(c->reader) != identity->start_height) {
+    if (code == 0 && shr_reader_oldest(c->reader) != identity->start_height) {
         code = shr_fail(err, SHREWD_UNSUPPORTED,
                         "the database was pruned: what blocks below %" PRIu32
                         " wrote is gone, so no snapshot can be made from it; make it from one "
                         "that was not, or keep one growing from the start "
                         "(--snapshot-directory)",
-                        shr_reader_first_height(c->reader));
+                        shr_reader_oldest(c->reader));
     }
     c->height = block.height;
     return code;

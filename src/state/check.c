@@ -121,6 +121,9 @@ static enum shr_scan_step visit_meta(void *ctx, struct shr_bytes key, struct shr
     } else if (shr_bytes_eq(key, shr_bytes_str(SHR_META_FORK))) {
         wrong = shr_fork_decode(&run->fork, row);
         run->has_fork = wrong == NULL;
+    } else if (shr_bytes_eq(key, shr_bytes_str(SHR_META_PRUNED))) {
+        wrong = shr_pruned_decode(&run->oldest, row);
+        run->has_pruned = wrong == NULL;
     } else {
         shr_check_note(run, SHR_TABLE_META, key, "no row of this name", "%zu bytes", row.len);
     }
@@ -253,6 +256,19 @@ static void check_tip(struct blocks *blocks) {
     shr_buf_free(&want);
 }
 
+/* Undo data are held of the blocks above the oldest height that can be read. */
+static void take_oldest(struct shr_check_run *run) {
+    bool sound = !run->has_fork && run->oldest > run->first && run->oldest <= run->last;
+    if (run->has_pruned && !sound) {
+        shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_PRUNED),
+                       "a height above the first and not above the tip, and none in a fork",
+                       "%" PRIu32, run->oldest);
+    }
+    bool pruned = run->has_pruned && sound;
+    run->held_from = pruned ? run->oldest + 1 : run->first;
+    run->out->first_height = pruned ? run->oldest : run->first;
+}
+
 int shr_check_blocks(struct shr_check_run *run) {
     run->first = run->has_fork ? run->fork.height + 1 : run->identity.start_height;
     struct blocks blocks = {.run = run, .next = run->first};
@@ -270,11 +286,14 @@ int shr_check_blocks(struct shr_check_run *run) {
             run->last = (uint32_t)(blocks.whole_to - 1);
         }
     }
+    if (run->has_pruned && run->out->blocks == 0) {
+        shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_PRUNED),
+                       "no oldest height, as no block is held", "%" PRIu32, run->oldest);
+    }
     if (run->has_blocks) {
         run->heights = shr_alloc_array((size_t)(run->last - run->first) + 1, sizeof *run->heights);
-        run->held_from = run->first;
+        take_oldest(run);
         run->out->has_tip = true;
-        run->out->first_height = run->held_from;
         run->out->tip_height = run->last;
     }
     shr_buf_free(&blocks.last_row);
@@ -292,7 +311,7 @@ int shr_check(struct shr_store *store, const struct shr_check_options *options,
         shr_check_history, shr_check_latest, shr_check_heights,
     };
     struct shr_check_run run = {.store = store, .options = options, .out = out, .err = err};
-    uint64_t bytes, entries[SHR_TABLE_COUNT];
+    struct shr_sizes sizes;
     *out = (struct shr_check_summary){0};
     if (getrandom(run.seed, sizeof run.seed, GRND_NONBLOCK) != sizeof run.seed) {
         run.seed[0] = shr_now_ns() * 0x9e3779b97f4a7c15u;
@@ -300,9 +319,9 @@ int shr_check(struct shr_store *store, const struct shr_check_options *options,
         run.seed[2] = run.seed[1] * 0xbf58476d1ce4e5b9u;
     }
     run.seed[1] |= 1;
-    int code = shr_store_size(store, &bytes, entries, err);
+    int code = shr_store_sizes(store, &sizes, err);
     for (int table = 0; code == 0 && table < SHR_TABLE_COUNT; table++) {
-        run.rows_about += entries[table];
+        run.rows_about += sizes.tables[table].rows;
     }
     if (code == 0) {
         code = shr_store_snapshot(store, &run.snapshot, err);

@@ -39,10 +39,11 @@ struct shr_check_run {
     struct shrewd_error *err;
 
     /* META */
-    bool has_format, has_identity, has_tip, has_fork;
+    bool has_format, has_identity, has_tip, has_fork, has_pruned;
     struct shr_identity identity;
     struct shr_fork_record fork;
     struct shr_block_record tip; /* what META says; heights[] go by BLOCKS */
+    uint32_t oldest;             /* with has_pruned */
 
     /* BLOCKS: what CHANGES, HISTORY and LATEST may name */
     bool has_blocks;

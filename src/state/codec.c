@@ -196,3 +196,16 @@ const char *shr_fork_decode(struct shr_fork_record *out, struct shr_bytes row) {
     get_hash(&out->hash, row.data + HEIGHT_BYTES);
     return NULL;
 }
+
+void shr_pruned_encode(struct shr_buf *out, uint32_t oldest) {
+    shr_buf_clear(out);
+    shr_buf_add_be32(out, oldest);
+}
+
+const char *shr_pruned_decode(uint32_t *oldest, struct shr_bytes row) {
+    if (row.len != HEIGHT_BYTES) {
+        return "the oldest height held has the wrong length";
+    }
+    *oldest = shr_get_be32(row.data);
+    return NULL;
+}

@@ -15,6 +15,7 @@
 #define SHR_META_IDENTITY "identity"
 #define SHR_META_TIP "tip"
 #define SHR_META_FORK "fork"
+#define SHR_META_PRUNED "pruned"
 
 struct shr_fork_record {
     uint32_t height; /* the last block read from the base */
@@ -64,5 +65,7 @@ void shr_tip_encode(struct shr_buf *out, const struct shr_block_record *tip);
 const char *shr_tip_decode(struct shr_block_record *out, struct shr_bytes row);
 void shr_fork_encode(struct shr_buf *out, const struct shr_fork_record *fork);
 const char *shr_fork_decode(struct shr_fork_record *out, struct shr_bytes row);
+void shr_pruned_encode(struct shr_buf *out, uint32_t oldest);
+const char *shr_pruned_decode(uint32_t *oldest, struct shr_bytes row);
 
 #endif

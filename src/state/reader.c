@@ -26,6 +26,21 @@ uint32_t shr_reader_first_height(struct shr_reader *reader) {
                                : state->identity.start_height;
 }
 
+uint32_t shr_reader_oldest(struct shr_reader *reader) {
+    const struct shr_state *state = reader->state;
+    return state->base != NULL ? shr_reader_oldest(state->base) : reader->oldest;
+}
+
+int shr_reader_check_held(const struct shr_reader *reader, uint32_t height,
+                          struct shrewd_error *err) {
+    if (height >= reader->oldest) {
+        return 0;
+    }
+    return shr_fail(err, SHREWD_PRUNED,
+                    "the state after block %u was pruned: the oldest height held is %u", height,
+                    reader->oldest);
+}
+
 int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, uint32_t height,
                      struct shrewd_error *err) {
     const struct shr_state *state = reader->state;
@@ -54,6 +69,16 @@ int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, ui
         return 0;
     }
     return shr_state_own_block(state, reader->snapshot, out, height, err);
+}
+
+int shr_reader_held(struct shr_reader *reader, struct shr_block_record *out, uint32_t height,
+                    struct shrewd_error *err) {
+    int code = shr_reader_block(reader, out, height, err);
+    struct shr_reader *holder = reader;
+    while (holder->state->base != NULL && height <= holder->state->fork.height) {
+        holder = holder->state->base;
+    }
+    return code != 0 ? code : shr_reader_check_held(holder, height, err);
 }
 
 /* --- Values --- */
@@ -205,12 +230,16 @@ static int own_get(struct shr_reader *reader, struct shr_buf *value, bool *found
 int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_bytes key,
                    uint32_t height, struct shrewd_error *err) {
     struct shr_state *state = reader->state;
-    if (own_may_hold(state, height)) {
+    int code = shr_reader_check_held(reader, height, err);
+    if (code == 0 && own_may_hold(state, height)) {
         bool found = false;
-        int code = own_get(reader, value, &found, key, height, err);
-        if (code != 0 || found) {
+        code = own_get(reader, value, &found, key, height, err);
+        if (found) {
             return code;
         }
+    }
+    if (code != 0) {
+        return code;
     }
     if (state->base != NULL) {
         return shr_reader_get(state->base, value, key, base_height(state, height), err);
@@ -279,11 +308,11 @@ int shr_reader_own_many(struct shr_reader *reader, struct shr_read *reads, uint3
 int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
                         uint32_t height, struct shrewd_error *err) {
     struct shr_state *state = reader->state;
-    int code = 0;
+    int code = shr_reader_check_held(reader, height, err);
     for (size_t i = 0; i < n; i++) {
         reads[i].found = false;
     }
-    if (own_may_hold(state, height)) {
+    if (code == 0 && own_may_hold(state, height)) {
         uint32_t *written_at = shr_alloc_array(n + 1, sizeof *written_at);
         code = shr_reader_own_many(reader, reads, written_at, n, height, err);
         free(written_at);

@@ -352,7 +352,23 @@ static int roll(struct shr_state *state, uint32_t first, struct shrewd_error *er
     return code;
 }
 
+/* Undo data below the oldest height held are gone. */
+static int refuse_pruned(const struct shr_state *state, struct shrewd_error *err) {
+    return shr_fail(err, SHREWD_PRUNED,
+                    "cannot roll back that far: what undoes block %u and those below was pruned; "
+                    "nothing was changed. The oldest height to roll back to is %u; index again "
+                    "into an empty folder to go below",
+                    state->now.oldest, state->now.oldest);
+}
+
+static bool is_pruned(const struct shr_state *state) {
+    return state->base == NULL && state->now.oldest > state->identity.start_height;
+}
+
 int shr_state_rollback_all(struct shr_state *state, struct shrewd_error *err) {
+    if (is_pruned(state)) {
+        return refuse_pruned(state, err);
+    }
     return roll(state, shr_state_floor(state), err);
 }
 
@@ -363,6 +379,9 @@ int shr_state_rollback(struct shr_state *state, uint32_t height, struct shrewd_e
         return shr_fail(err, SHREWD_BELOW_START,
                         "cannot roll back to block %u: the first block %s is %u", height,
                         state->base != NULL ? "of this fork" : "held", floor);
+    }
+    if (is_pruned(state) && height < state->now.oldest) {
+        return refuse_pruned(state, err);
     }
     int code = shr_state_writer_tip(state, &tip, err);
     if (code != 0 && code != SHREWD_NOT_FOUND) {

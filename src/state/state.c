@@ -10,12 +10,18 @@
 
 /* META as found; a row that is absent has its flag false. */
 struct meta {
-    bool has_format, has_identity, has_tip, has_fork;
+    bool has_format, has_identity, has_tip, has_fork, has_pruned;
     uint32_t format;
     struct shr_identity identity;
     struct shr_block_record tip;
     struct shr_fork_record fork;
+    uint32_t oldest; /* with has_pruned */
 };
+
+/* In the order of decode_meta. */
+static const char *const meta_keys[] = {SHR_META_FORMAT, SHR_META_IDENTITY, SHR_META_TIP,
+                                        SHR_META_FORK, SHR_META_PRUNED};
+#define META_ROWS (sizeof meta_keys / sizeof meta_keys[0])
 
 #define CORRUPT_KEY_SHOWN ((size_t)48)
 
@@ -76,12 +82,13 @@ int shr_state_own_block(const struct shr_state *state, const struct shr_snapshot
 /* --- META --- */
 
 static int decode_meta(const struct shr_store *store, struct meta *meta,
-                       const struct shr_read reads[4], struct shrewd_error *err) {
-    const char *wrong[4] = {NULL};
+                       const struct shr_read reads[META_ROWS], struct shrewd_error *err) {
+    const char *wrong[META_ROWS] = {NULL};
     meta->has_format = reads[0].found;
     meta->has_identity = reads[1].found;
     meta->has_tip = reads[2].found;
     meta->has_fork = reads[3].found;
+    meta->has_pruned = reads[4].found;
     if (meta->has_format) {
         wrong[0] = shr_format_decode(&meta->format, shr_buf_bytes(reads[0].value));
         if (wrong[0] == NULL && meta->format != SHR_FORMAT_VERSION) {
@@ -101,7 +108,10 @@ static int decode_meta(const struct shr_store *store, struct meta *meta,
     if (meta->has_fork) {
         wrong[3] = shr_fork_decode(&meta->fork, shr_buf_bytes(reads[3].value));
     }
-    for (size_t i = 0; i < 4; i++) {
+    if (meta->has_pruned) {
+        wrong[4] = shr_pruned_decode(&meta->oldest, shr_buf_bytes(reads[4].value));
+    }
+    for (size_t i = 0; i < META_ROWS; i++) {
         if (wrong[i] != NULL) {
             return shr_corrupt(store, SHR_TABLE_META, reads[i].key, wrong[i], err);
         }
@@ -110,20 +120,18 @@ static int decode_meta(const struct shr_store *store, struct meta *meta,
 }
 
 static int read_meta(struct shr_store *store, struct meta *meta, struct shrewd_error *err) {
-    static const char *const keys[] = {SHR_META_FORMAT, SHR_META_IDENTITY, SHR_META_TIP,
-                                       SHR_META_FORK};
-    struct shr_buf rows[4] = {{0}};
-    struct shr_read reads[4];
-    for (size_t i = 0; i < 4; i++) {
+    struct shr_buf rows[META_ROWS] = {{0}};
+    struct shr_read reads[META_ROWS];
+    for (size_t i = 0; i < META_ROWS; i++) {
         reads[i] = (struct shr_read){
-            .table = SHR_TABLE_META, .key = shr_bytes_str(keys[i]), .value = &rows[i]};
+            .table = SHR_TABLE_META, .key = shr_bytes_str(meta_keys[i]), .value = &rows[i]};
     }
     *meta = (struct meta){0};
-    int code = shr_store_get_many(store, NULL, reads, 4, err);
+    int code = shr_store_get_many(store, NULL, reads, META_ROWS, err);
     if (code == 0) {
         code = decode_meta(store, meta, reads, err);
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < META_ROWS; i++) {
         shr_buf_free(&rows[i]);
     }
     return code;
@@ -168,6 +176,17 @@ static int check_tip(struct shr_store *store, const struct meta *meta, struct sh
     shr_buf_free(&last.value);
     shr_buf_free(&last.key);
     return code;
+}
+
+/* The oldest height held lies among the blocks held, and above the first; a fork has none. */
+static int check_pruned(const struct shr_store *store, const struct meta *meta,
+                        struct shrewd_error *err) {
+    bool sound = meta->has_tip && !meta->has_fork && meta->oldest > meta->identity.start_height &&
+                 meta->oldest <= meta->tip.height;
+    return !meta->has_pruned || sound
+               ? 0
+               : shr_corrupt(store, SHR_TABLE_META, shr_bytes_str(SHR_META_PRUNED),
+                             "the oldest height held is not that of a block held", err);
 }
 
 /* --- Whose it is --- */
@@ -276,7 +295,7 @@ static int make_fork(struct shr_store *store, struct meta *meta, struct shr_read
                      struct shrewd_error *err) {
     struct shr_block_record block;
     int code = fork_height == UINT32_MAX ? shr_reader_tip(base, &block, err)
-                                         : shr_reader_block(base, &block, fork_height, err);
+                                         : shr_reader_held(base, &block, fork_height, err);
     if (code != 0) {
         return code;
     }
@@ -301,7 +320,14 @@ static int check_base(struct shr_store *store, const struct meta *meta, struct s
         return code;
     }
     struct shr_block_record block;
-    code = shr_reader_block(base, &block, meta->fork.height, err);
+    code = shr_reader_held(base, &block, meta->fork.height, err);
+    if (code == SHREWD_PRUNED) {
+        return shr_fail(
+            err, SHREWD_MISMATCH,
+            "the database '%s' is a fork at block %u, which '%s' has pruned: the oldest "
+            "height it holds is %u; make a new fork, above that",
+            store->name, meta->fork.height, base_name, shr_reader_oldest(base));
+    }
     if (code == SHREWD_ABOVE_TIP || code == SHREWD_BELOW_START) {
         return shr_fail(err, SHREWD_MISMATCH,
                         "the database '%s' is a fork at block %u, which '%s' does not hold; give "
@@ -364,6 +390,9 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
         code = shr_corrupt(state->store, SHR_TABLE_META, shr_bytes_str(SHR_META_FORMAT),
                            "the format row is missing", err);
     }
+    if (code == 0) {
+        code = check_pruned(state->store, &meta, err);
+    }
     if (code == 0 && meta.has_format && !meta.has_identity) {
         code = shr_corrupt(state->store, SHR_TABLE_META, shr_bytes_str(SHR_META_IDENTITY),
                            "the identity row is missing", err);
@@ -379,6 +408,9 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     state->now.tip = meta.tip;
     state->now.has_tip = meta.has_tip;
     state->now.at.tip = meta.tip.height;
+    state->now.oldest = meta.has_pruned ? meta.oldest
+                        : base == NULL  ? meta.identity.start_height
+                                        : 0;
     return code;
 }
 
@@ -449,7 +481,6 @@ void shr_state_identity(struct shr_state *state, struct shr_identity *out) {
     *out = state->identity;
 }
 
-int shr_state_size(struct shr_state *state, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                   struct shrewd_error *err) {
-    return shr_store_size(state->store, bytes, entries, err);
+int shr_state_sizes(struct shr_state *state, struct shr_sizes *out, struct shrewd_error *err) {
+    return shr_store_sizes(state->store, out, err);
 }

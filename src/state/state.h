@@ -87,9 +87,8 @@ void shr_state_set_cache(struct shr_state *state, size_t bytes);
 void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out);
 void shr_state_identity(struct shr_state *state, struct shr_identity *out);
 bool shr_state_is_fork(const struct shr_state *state);
-/* Bytes and estimated entries, for `status`. */
-int shr_state_size(struct shr_state *state, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                   struct shrewd_error *err);
+/* For `status`. Any thread. */
+int shr_state_sizes(struct shr_state *state, struct shr_sizes *out, struct shrewd_error *err);
 
 /* The height must be one above the tip, or start_height in an empty state (a fork: one above
  * its fork height). SHREWD_INVALID otherwise. `sync`: durable when it returns. */
@@ -105,17 +104,33 @@ int shr_state_check_change(const struct shr_block_change *change, struct shrewd_
  * of memory goes in several, newest blocks first, and the state is whole, at a height between,
  * after each. Durable when it returns. `height` may be start_height - 1 (all
  * go; start_height 0 uses shr_state_rollback_all). SHREWD_ABOVE_TIP, SHREWD_BELOW_START (also
- * for a fork: below its fork height). */
+ * for a fork: below its fork height), SHREWD_PRUNED (nothing was changed). */
 int shr_state_rollback(struct shr_state *state, uint32_t height, struct shrewd_error *err);
 int shr_state_rollback_all(struct shr_state *state, struct shrewd_error *err);
+
+/* Removes what only states before height `oldest` need: the versions replaced up to there, and the
+ * undo data of those blocks. Their records stay. One call takes whole blocks, as many as make up
+ * `rows_max` rows but at least one, and is one atomic write (not synced: losing it loses nothing)
+ * that also moves the oldest height held; call it again until out->more is false. Called by the
+ * thread that applies blocks, between two of them. An `oldest` at or below the oldest height held
+ * does nothing. SHREWD_ABOVE_TIP; SHREWD_UNSUPPORTED for a fork. */
+struct shr_prune_step {
+    uint32_t oldest; /* now */
+    uint64_t rows;   /* removed */
+    bool more;
+};
+int shr_state_prune(struct shr_state *state, uint32_t oldest, uint64_t rows_max,
+                    struct shr_prune_step *out, struct shrewd_error *err);
+/* The oldest height that can be read, and rolled back to, for the thread that applies blocks. */
+uint32_t shr_state_oldest(const struct shr_state *state);
 
 /* A consistent picture of the state, kept until closed. The state keeps its newest one published,
  * made after each block and rollback before that call returns; opening takes a reference to it
  * (some 20 ns), and never waits for a commit: until that is done one gets the picture before. */
 int shr_reader_open(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err);
 void shr_reader_close(struct shr_reader *reader);
-/* Goes up by one with each picture published: two readers of a state with equal generations are
- * the same picture. */
+/* Goes up by one with each block and rollback: two readers of a state with equal generations are
+ * the same picture, but for the past that pruning may have removed in between. */
 uint64_t shr_reader_generation(const struct shr_reader *reader);
 /* Of the newest picture; it may be out of date by the time it is looked at. */
 uint64_t shr_state_generation(struct shr_state *state);
@@ -124,11 +139,17 @@ bool shr_reader_head(const struct shr_reader *reader, uint32_t *height, struct s
 /* The last block applied; SHREWD_NOT_FOUND when there is none. */
 int shr_reader_tip(struct shr_reader *reader, struct shr_block_record *out,
                    struct shrewd_error *err);
-/* The first height held (a fork: its base's). */
+/* The first height that has a block record (a fork: its base's). */
 uint32_t shr_reader_first_height(struct shr_reader *reader);
+/* The first height whose state can be read: the same, or above it in a pruned state. */
+uint32_t shr_reader_oldest(struct shr_reader *reader);
 /* SHREWD_ABOVE_TIP (naming the tip), SHREWD_BELOW_START. */
 int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, uint32_t height,
                      struct shrewd_error *err);
+/* The same for a height that is to be read: SHREWD_PRUNED (naming the oldest one held) when only
+ * the block's record is left. */
+int shr_reader_held(struct shr_reader *reader, struct shr_block_record *out, uint32_t height,
+                    struct shrewd_error *err);
 /* The value of a key after the block of `height`, which the caller knows to be held.
  * SHREWD_NOT_FOUND. Replaces `value`. */
 int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_bytes key,

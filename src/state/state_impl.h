@@ -14,6 +14,7 @@ struct shr_reader {
     struct shr_snapshot *snapshot; /* NULL: the newest data, for the writing thread */
     struct shr_block_record tip;   /* the state's own; valid while has_tip */
     bool has_tip;
+    uint32_t oldest; /* the first height whose versions are held; a fork's base has its own */
     struct shr_cache_at at;
     _Atomic size_t refs;
 };
@@ -36,6 +37,10 @@ int shr_corrupt(const struct shr_store *store, enum shr_table table, struct shr_
 
 /* The first height that the state itself may hold. */
 uint32_t shr_state_floor(const struct shr_state *state);
+
+/* SHREWD_PRUNED, naming the oldest height held, when the versions at `height` are gone. */
+int shr_reader_check_held(const struct shr_reader *reader, uint32_t height,
+                          struct shrewd_error *err);
 
 /* The state's own tip row; SHREWD_NOT_FOUND when it holds no block of its own. */
 int shr_state_own_tip(const struct shr_state *state, const struct shr_snapshot *snapshot,

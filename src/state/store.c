@@ -57,9 +57,8 @@ void shr_store_snapshot_free(struct shr_store *store, struct shr_snapshot *snaps
     }
 }
 
-int shr_store_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                   struct shrewd_error *err) {
-    return store->ops->size(store, bytes, entries, err);
+int shr_store_sizes(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err) {
+    return store->ops->sizes(store, out, err);
 }
 
 void shr_store_close(struct shr_store *store) {

@@ -81,9 +81,14 @@ int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool
 int shr_store_snapshot(struct shr_store *store, struct shr_snapshot **out,
                        struct shrewd_error *err);
 void shr_store_snapshot_free(struct shr_store *store, struct shr_snapshot *snapshot);
-/* Bytes on disk (or in memory) and an estimate of the entries of one table. */
-int shr_store_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                   struct shrewd_error *err);
+/* Bytes on disk (or in memory), and of each table about its own and its rows. */
+struct shr_sizes {
+    uint64_t bytes; /* of everything: also the log, and files no longer needed */
+    struct {
+        uint64_t bytes, rows;
+    } tables[SHR_TABLE_COUNT];
+};
+int shr_store_sizes(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err);
 void shr_store_close(struct shr_store *store); /* NULL is fine */
 
 /* --- Implementations --- */

@@ -97,9 +97,8 @@ static void memory_snapshot_free(struct shr_store *store, struct shr_snapshot *s
     free(frozen);
 }
 
-static int memory_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                       struct shrewd_error *err) {
-    shr_tables_size(&memory_of(store)->tables, bytes, entries);
+static int memory_sizes(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err) {
+    shr_tables_sizes(&memory_of(store)->tables, out);
     return 0;
 }
 
@@ -116,7 +115,7 @@ struct shr_store *shr_store_new_memory(void) {
         .write = memory_write,
         .snapshot = memory_snapshot,
         .snapshot_free = memory_snapshot_free,
-        .size = memory_size,
+        .sizes = memory_sizes,
         .close = memory_close,
     };
     struct memory *memory = shr_alloc(sizeof *memory);

@@ -17,8 +17,7 @@ struct shr_store_ops {
                  struct shrewd_error *err);
     int (*snapshot)(struct shr_store *store, struct shr_snapshot **out, struct shrewd_error *err);
     void (*snapshot_free)(struct shr_store *store, struct shr_snapshot *snapshot);
-    int (*size)(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                struct shrewd_error *err);
+    int (*sizes)(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err);
     void (*close)(struct shr_store *store); /* frees the store itself too */
 };
 

@@ -162,18 +162,18 @@ static void overlay_snapshot_free(struct shr_store *store, struct shr_snapshot *
 }
 
 /* An estimate: a key in both is counted twice, and so is a tombstone. */
-static int overlay_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                        struct shrewd_error *err) {
+static int overlay_sizes(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err) {
     struct overlay *overlay = overlay_of(store);
-    uint64_t own_bytes, own_entries[SHR_TABLE_COUNT];
-    shr_tables_size(&overlay->tables, &own_bytes, own_entries);
-    int code = shr_store_size(overlay->base, bytes, entries, err);
+    struct shr_sizes own;
+    shr_tables_sizes(&overlay->tables, &own);
+    int code = shr_store_sizes(overlay->base, out, err);
     if (code != 0) {
         return code;
     }
-    *bytes += own_bytes;
+    out->bytes += own.bytes;
     for (int table = 0; table < SHR_TABLE_COUNT; table++) {
-        entries[table] += own_entries[table];
+        out->tables[table].bytes += own.tables[table].bytes;
+        out->tables[table].rows += own.tables[table].rows;
     }
     return 0;
 }
@@ -192,7 +192,7 @@ struct shr_store *shr_store_new_overlay(struct shr_store *base,
         .write = overlay_write,
         .snapshot = overlay_snapshot,
         .snapshot_free = overlay_snapshot_free,
-        .size = overlay_size,
+        .sizes = overlay_sizes,
         .close = overlay_close,
     };
     struct overlay *overlay = shr_alloc(sizeof *overlay);

@@ -281,18 +281,31 @@ static int folder_bytes(const char *path, uint64_t *bytes, struct shrewd_error *
     return 0;
 }
 
-static int rocks_size(struct shr_store *store, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT],
-                      struct shrewd_error *err) {
+/* What lies in files, and what still waits in write buffers. */
+static int table_sizes(struct shr_rocks *rocks, enum shr_table table, uint64_t *bytes,
+                       uint64_t *rows) {
+    rocksdb_column_family_handle_t *family = rocks->families[table];
+    uint64_t in_files = 0, in_buffers = 0;
+    int failed =
+        rocksdb_property_int_cf(rocks->db, family, "rocksdb.estimate-num-keys", rows) != 0 ||
+        rocksdb_property_int_cf(rocks->db, family, "rocksdb.total-sst-files-size", &in_files) !=
+            0 ||
+        rocksdb_property_int_cf(rocks->db, family, "rocksdb.cur-size-all-mem-tables",
+                                &in_buffers) != 0;
+    *bytes = in_files + in_buffers;
+    return failed;
+}
+
+static int rocks_sizes(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err) {
     struct shr_rocks *rocks = rocks_of(store);
     for (int table = 0; table < SHR_TABLE_COUNT; table++) {
-        entries[table] = 0;
-        if (rocksdb_property_int_cf(rocks->db, rocks->families[table], "rocksdb.estimate-num-keys",
-                                    &entries[table]) != 0) {
+        if (table_sizes(rocks, (enum shr_table)table, &out->tables[table].bytes,
+                        &out->tables[table].rows)) {
             return shr_fail(err, SHREWD_IO, "the database '%s' does not tell its size",
                             rocks->path);
         }
     }
-    return folder_bytes(rocks->path, bytes, err);
+    return folder_bytes(rocks->path, &out->bytes, err);
 }
 
 static void rocks_close(struct shr_store *store) {
@@ -308,7 +321,7 @@ int shr_store_open_rocks(struct shr_store **out, const char *path,
         .write = rocks_write,
         .snapshot = rocks_snapshot,
         .snapshot_free = rocks_snapshot_free,
-        .size = rocks_size,
+        .sizes = rocks_sizes,
         .close = rocks_close,
     };
     struct shr_rocks *rocks = shr_alloc(sizeof *rocks);

@@ -63,14 +63,14 @@ struct shr_entry *shr_tables_find(struct shr_tables *tables, const struct shr_fr
     return entry;
 }
 
-void shr_tables_size(struct shr_tables *tables, uint64_t *bytes,
-                     uint64_t entries[SHR_TABLE_COUNT]) {
+void shr_tables_sizes(struct shr_tables *tables, struct shr_sizes *out) {
     pthread_rwlock_rdlock(&tables->lock);
-    *bytes = 0;
+    out->bytes = 0;
     for (int table = 0; table < SHR_TABLE_COUNT; table++) {
         const struct shr_tree *tree = &tables->now.trees[table];
-        entries[table] = tree->n;
-        *bytes += tree->bytes + tree->n * ENTRY_OVERHEAD;
+        out->tables[table].rows = tree->n;
+        out->tables[table].bytes = tree->bytes + tree->n * ENTRY_OVERHEAD;
+        out->bytes += out->tables[table].bytes;
     }
     pthread_rwlock_unlock(&tables->lock);
 }

@@ -28,7 +28,7 @@ void shr_frozen_drop(struct shr_frozen *frozen);
 /* As of `frozen`, or NULL for now. The caller drops the entry; NULL when absent. */
 struct shr_entry *shr_tables_find(struct shr_tables *tables, const struct shr_frozen *frozen,
                                   enum shr_table table, struct shr_bytes key);
-/* What one table holds and what all take, for shr_store_size. */
-void shr_tables_size(struct shr_tables *tables, uint64_t *bytes, uint64_t entries[SHR_TABLE_COUNT]);
+/* What one table holds and what all take, for shr_store_sizes. */
+void shr_tables_sizes(struct shr_tables *tables, struct shr_sizes *out);
 
 #endif

@@ -183,10 +183,13 @@ int shr_reader_each(struct shr_reader *reader, struct shr_bytes prefix, uint32_t
     if (state->base != NULL && height <= state->fork.height) {
         return shr_reader_each(state->base, prefix, height, visit, ctx, err);
     }
+    int code = shr_reader_check_held(reader, height, err);
+    if (code != 0) {
+        return code;
+    }
     struct walk walk = {.reader = reader, .height = height, .visit = visit, .ctx = ctx, .err = err};
     struct shr_buf end = {0};
     struct shr_bytes to = prefix_end(&end, prefix) ? shr_buf_bytes(&end) : shr_bytes(NULL, 0);
-    int code;
     if (state->base != NULL) {
         code = each_in_fork(&walk, prefix, to);
     } else {

@@ -44,7 +44,7 @@ int shr_view_open(struct shr_reader **out, struct shr_version *at, struct shr_st
         return 0;
     }
     code = height == SHR_LATEST ? shr_reader_tip(reader, &record, err)
-                                : shr_reader_block(reader, &record, height, err);
+                                : shr_reader_held(reader, &record, height, err);
     if (code != 0) {
         shr_reader_close(reader);
         return code;

@@ -403,7 +403,7 @@ int shr_views_preview(struct shr_views *views, struct shr_buf *out, struct shr_b
 
 /* --- Making room --- */
 
-/* Whether versions are still on the best chain; many answers share few versions. */
+/* Whether versions are still on the best chain, and held; many answers share few versions. */
 struct judge {
     struct shr_reader *reader;
     struct {
@@ -414,7 +414,7 @@ struct judge {
 
 static bool on_chain(struct shr_reader *reader, const struct shr_version *at) {
     struct shr_block_record record;
-    return shr_reader_block(reader, &record, at->height, NULL) == 0 &&
+    return shr_reader_held(reader, &record, at->height, NULL) == 0 &&
            shr_hash_eq(&record.hash, &at->hash);
 }
 

@@ -196,11 +196,11 @@ static struct entries count_entries(struct bench *bench) {
 }
 
 static void report_size(struct bench *bench) {
-    uint64_t bytes, rows[SHR_TABLE_COUNT];
+    struct shr_sizes sizes;
     struct shrewd_error err;
-    must(shr_state_size(bench->state, &bytes, rows, &err), &err);
+    must(shr_state_sizes(bench->state, &sizes, &err), &err);
     struct entries all = count_entries(bench);
-    print_result("state.bytes_per_entry", (double)bytes / (double)all.n, "bytes");
+    print_result("state.bytes_per_entry", (double)sizes.bytes / (double)all.n, "bytes");
     print_result("state.raw_bytes_per_entry", (double)all.bytes / (double)all.n, "bytes");
 }
 

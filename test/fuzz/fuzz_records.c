@@ -181,6 +181,8 @@ static void write_all(struct shr_state *state) {
     int code = shr_state_tip(state, &tip, &err);
     check(code, &err);
     check(apply(state, code == 0 ? tip.height + 1 : 1, &err), &err);
+    struct shr_prune_step step;
+    check(shr_state_prune(state, 2, 1, &step, &err), &err);
     check(shr_state_rollback(state, 3, &err), &err);
     check(shr_state_rollback_all(state, &err), &err);
 }

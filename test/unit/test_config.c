@@ -34,7 +34,7 @@ static struct sample sample_of(const struct shr_option *option) {
     case SHR_OPTION_SWITCH:
         return (struct sample){"true", NULL, true};
     case SHR_OPTION_NUMBER:
-        return (struct sample){"17", NULL, 17};
+        return (struct sample){"170", NULL, 170};
     case SHR_OPTION_PORT:
         return (struct sample){"65535", NULL, 65535};
     case SHR_OPTION_HEIGHT:
@@ -377,6 +377,30 @@ static void test_bad_flags(void **state) {
     assert_refused("view a b c", "'c' is too much: shrewd view NAME [HEX]");
 }
 
+static void test_prune(void **state) {
+    (void)state;
+    struct shr_config config;
+    assert_refused("run --indexer m --db-path d --daemon-rpc-url u --prune 119",
+                   "--prune: 119 is too few: a reorg may take back 100 blocks");
+    assert_refused(
+        "run --indexer m --db-path d --daemon-rpc-url u --prune 1019 --max-reorg-depth 1000",
+        "give 1020 at least, or 0");
+    assert_refused("run --indexer m --db-path d --daemon-rpc-url u --prune 500 --fork f",
+                   "--prune: a database made with --fork cannot");
+    assert_int_equal(load(&config, "run --indexer m --db-path d --daemon-rpc-url u --prune 120"),
+                     0);
+    assert_int_equal(config.prune, 120);
+    shr_config_free(&config);
+    assert_int_equal(
+        load(&config, "run --indexer m --db-path d --daemon-rpc-url u --prune 0 --fork f"), 0);
+    shr_config_free(&config);
+    assert_int_equal(
+        load(&config,
+             "run --indexer m --db-path d --daemon-rpc-url u --prune 30 --max-reorg-depth 10"),
+        0);
+    shr_config_free(&config);
+}
+
 static void test_missing(void **state) {
     (void)state;
     assert_refused("run", "needs --indexer FILE, --db-path DIR, --daemon-rpc-url URL (or --blocks");
@@ -502,6 +526,7 @@ int main(void) {
         cmocka_unit_test_setup(test_rivals, clear_environment),
         cmocka_unit_test_setup(test_bad_values, clear_environment),
         cmocka_unit_test_setup(test_bad_flags, clear_environment),
+        cmocka_unit_test_setup(test_prune, clear_environment),
         cmocka_unit_test_setup(test_missing, clear_environment),
         cmocka_unit_test_setup(test_arguments, clear_environment),
         cmocka_unit_test_setup(test_config_file, clear_environment),

@@ -20,7 +20,7 @@ static struct shr_state *make(struct shr_store *store) {
     return state;
 }
 
-enum action { OPEN, READ_TIP, READ_PAST, WALK, BLOCK, APPLY, ROLL_BACK, ROLL_BACK_ALL };
+enum action { OPEN, READ_TIP, READ_PAST, WALK, BLOCK, APPLY, PRUNE, ROLL_BACK, ROLL_BACK_ALL };
 
 static enum shr_scan_step pass(void *ctx, struct shr_bytes key, struct shr_bytes value) {
     return SHR_SCAN_MORE;
@@ -47,6 +47,7 @@ static int act(struct shr_state *state, enum action action, struct shrewd_error 
     struct shr_pair pair = {TEXT("a"), TEXT("next")};
     struct shr_block_change change = {.height = 5, .pairs = &pair, .n_pairs = 1};
     struct shr_block_record record;
+    struct shr_prune_step step;
     switch (action) {
     case OPEN:
         return 0;
@@ -54,6 +55,8 @@ static int act(struct shr_state *state, enum action action, struct shrewd_error 
         return shr_state_block(state, &record, 3, err);
     case APPLY:
         return shr_state_apply(state, &change, false, err);
+    case PRUNE:
+        return shr_state_prune(state, 3, UINT64_MAX, &step, err);
     case ROLL_BACK:
         return shr_state_rollback(state, 2, err);
     case ROLL_BACK_ALL:
@@ -111,7 +114,12 @@ static const struct damage damages[] = {
     {OPEN, SHR_TABLE_META, BYTES("tip"), BYTES("abc"), "shorter than a height"},
     {OPEN, SHR_TABLE_META, BYTES("tip"), BYTES("\xff\xff\xff\xff"), "out of range"},
     {OPEN, SHR_TABLE_META, BYTES("fork"), BYTES("abc"), "the fork row"},
+    {OPEN, SHR_TABLE_META, BYTES("pruned"), BYTES("abc"), "'default', key 0x7072756e6564: the old"},
+    {OPEN, SHR_TABLE_META, BYTES("pruned"), HEIGHT("\1"), "not that of a block held"},
+    {OPEN, SHR_TABLE_META, BYTES("pruned"), HEIGHT("\5"), "not that of a block held"},
     {OPEN, SHR_TABLE_BLOCKS, HEIGHT("\4"), GONE, "not the last block"},
+    {PRUNE, SHR_TABLE_CHANGES, HEIGHT("\2"), GONE, "'changes', key 0x00000002: the list"},
+    {PRUNE, SHR_TABLE_CHANGES, HEIGHT("\2"), BYTES("\0\0"), "ends inside an entry"},
     {OPEN, SHR_TABLE_BLOCKS, HEIGHT("\5"), BYTES("row"), "not the last block"},
     {READ_TIP, SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"),
      "'latest', key 0x61: a version is short"},

@@ -55,11 +55,11 @@ static void identity_is_kept(void **unused) {
     assert_true(shr_hash_eq(&got.genesis, &mine.genesis));
     assert_true(shr_hash_eq(&got.module_hash, &mine.module_hash));
     assert_int_equal(got.start_height, mine.start_height);
-    uint64_t bytes = 0, entries[SHR_TABLE_COUNT];
-    assert_ok(shr_state_size(state, &bytes, entries, err));
-    assert_true(bytes > 0);
-    assert_int_equal(entries[SHR_TABLE_BLOCKS], 3);
-    assert_int_equal(entries[SHR_TABLE_LATEST], 4);
+    struct shr_sizes sizes;
+    assert_ok(shr_state_sizes(state, &sizes, err));
+    assert_true(sizes.bytes > 0);
+    assert_int_equal(sizes.tables[SHR_TABLE_BLOCKS].rows, 3);
+    assert_int_equal(sizes.tables[SHR_TABLE_LATEST].rows, 4);
     shr_state_close(state);
     remove_dir(dir);
 }

@@ -358,10 +358,11 @@ static void check_basics(enum kind kind) {
     /* Tables are apart from each other. */
     assert_fails(shr_store_get(bench.store, NULL, SHR_TABLE_BLOCKS, &value, TEXT("twice"), err),
                  SHREWD_NOT_FOUND, "absent");
-    uint64_t bytes = 0, entries[SHR_TABLE_COUNT];
-    assert_ok(shr_store_size(bench.store, &bytes, entries, err));
-    assert_true(bytes > 0);
-    assert_true(entries[SHR_TABLE_META] >= 3);
+    struct shr_sizes sizes;
+    assert_ok(shr_store_sizes(bench.store, &sizes, err));
+    assert_true(sizes.bytes > 0);
+    assert_true(sizes.tables[SHR_TABLE_META].rows >= 3);
+    assert_true(sizes.tables[SHR_TABLE_META].bytes > 0);
     /* A cleared batch is empty, and can be used again. */
     shr_batch_clear(&batch);
     assert_int_equal(batch.n, 0);
