@@ -160,9 +160,6 @@ static int gather(struct shr_settings *settings, const struct shr_command *comma
         code = settle(settings, command, "server", "db-path", err);
     }
     if (code == 0) {
-        code = settle(settings, command, "blocks", "daemon-rpc-url", err);
-    }
-    if (code == 0) {
         code = check_args(settings, command, err);
     }
     return code != 0 ? code : check_needs(settings, command, err);

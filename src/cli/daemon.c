@@ -19,9 +19,9 @@ static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
     if (d->source != NULL) {
         return 0;
     }
-    if (config->blocks != NULL) {
-        return shr_files_open(&d->source, d->stop, config->blocks, config->start_block, err);
-    }
+    struct shr_source *node = NULL;
+    struct shr_source *files = NULL;
+    int code = 0;
     struct shr_node_options options = {
         .url = config->daemon_rpc_url,
         .auth = config->auth,
@@ -30,7 +30,22 @@ static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
         .poll_ms = config->poll_ms,
         .timeout_ms = config->node_timeout_ms,
     };
-    return shr_node_open(&d->source, d->stop, &options, err);
+    if (config->daemon_rpc_url != NULL) {
+        code = shr_node_open(&node, d->stop, &options, err);
+    }
+    if (code == 0 && config->blocks != NULL) {
+        code = shr_files_open(&files, d->stop, config->blocks, config->start_block, err);
+    }
+    if (code == 0 && node != NULL && files != NULL) {
+        code = shr_handover_open(&d->source, node, files, err);
+    } else if (code == 0) {
+        d->source = node != NULL ? node : files;
+    }
+    if (code != 0) {
+        shr_source_close(files);
+        shr_source_close(node);
+    }
+    return code;
 }
 
 static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,

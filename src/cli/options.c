@@ -27,7 +27,7 @@ const struct shr_option shr_options[] = {
     {"zmq", "URL", SHR_OPTION_SOCKET, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL, AT(zmq),
      "the node's zmqpubhashblock address, to hear of new blocks at once"},
     {"blocks", "PATH", SHR_OPTION_PATH, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL, AT(blocks),
-     "read blocks from a file or a node's blocks/ folder instead of a node"},
+     "read blocks from a file or a node's blocks/ folder; without a node, only those"},
     {"poll-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 10, 3600000, "1000", NULL,
      AT(poll_ms), "how often to ask the node for a new block"},
     {"start-block", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, NUMBER_MAX, "0",

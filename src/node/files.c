@@ -71,6 +71,10 @@ static int open_file(struct files_source *s, uint32_t number, struct shrewd_erro
     return 0;
 }
 
+bool shr_files_hold(const struct shr_source *files, const struct shr_hash *hash) {
+    return shr_files_index_find(&((const struct files_source *)files)->index, hash) != NULL;
+}
+
 static int files_block(struct shr_source *source, struct shr_buf *out, const struct shr_hash *hash,
                        struct shrewd_error *err) {
     struct files_source *s = self(source);

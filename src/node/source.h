@@ -98,5 +98,14 @@ int shr_node_open(struct shr_source **out, struct shr_stop *stop,
  * places are passed over with a warning; blocks that connect to nothing are left out likewise. */
 int shr_files_open(struct shr_source **out, struct shr_stop *stop, const char *path,
                    uint32_t first_height, struct shrewd_error *err);
+/* Whether such a source holds a block of this hash. Any thread. */
+bool shr_files_hold(const struct shr_source *files, const struct shr_hash *hash);
+
+/* A node (shr_node_open) whose blocks are read from files (shr_files_open) where those hold them.
+ * The node alone says which chain is best and where it ends. A block of the files that cannot be
+ * read, or does not check, is taken from the node. Owns both on success. SHREWD_MISMATCH: they are
+ * of different chains. */
+int shr_handover_open(struct shr_source **out, struct shr_source *node, struct shr_source *files,
+                      struct shrewd_error *err);
 
 #endif

@@ -323,7 +323,10 @@ static void test_rivals(void **state) {
     assert_string_equal(config.db_path, "/other");
     shr_config_free(&config);
     assert_refused("status --db-path a --server b", "give --server or --db-path, not both");
-    assert_refused("run --indexer m --blocks a --daemon-rpc-url b", "give --blocks or");
+    assert_int_equal(load(&config, "run --indexer m --db-path d --blocks a --daemon-rpc-url b"), 0);
+    assert_string_equal(config.blocks, "a"); /* these two go together */
+    assert_string_equal(config.daemon_rpc_url, "http://b");
+    shr_config_free(&config);
 }
 
 static void test_bad_values(void **state) {

@@ -82,7 +82,7 @@ static void test_sample_config(void **state) {
     }
     assert_string_equal(config.auth, "user:password");
     assert_string_equal(config.blocks, "/var/lib/bitcoind/blocks");
-    assert_null(config.daemon_rpc_url);
+    assert_string_equal(config.daemon_rpc_url, "http://127.0.0.1:8332");
     shr_config_free(&config);
     shr_buf_free(&all);
     shr_buf_free(&raw);
