@@ -47,6 +47,7 @@ struct node {
     struct shr_rest rest;
     struct shr_hash genesis;
     struct shr_tip tip; /* as last seen; the height may lag behind the hash */
+    uint32_t tip_told;  /* its height, by the last answer that named it */
     uint64_t tip_asked_ms;
     uint64_t tip_changes;        /* seen so far, by any call */
     uint64_t tip_changes_waited; /* of those, told to a caller of wait() */
@@ -79,7 +80,12 @@ static int ask_tip(struct node *node, struct shrewd_error *err) {
     struct shr_tip tip;
     int code = shr_rpc_tip(&node->rpc, &tip, err);
     if (code == 0) {
+        if (tip.height < node->tip_told) {
+            shr_warn("node", "%s: its tip went back from height %u to %u", node->link.whom,
+                     node->tip_told, tip.height);
+        }
         note_best(node, &tip.hash);
+        node->tip_told = tip.height;
         node->tip.height = tip.height;
     }
     return code;

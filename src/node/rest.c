@@ -58,6 +58,21 @@ int shr_rest_probe(struct shr_rest *rest, bool *offered, const struct shr_hash *
     return code;
 }
 
+size_t shr_rest_read_headers(struct shr_hash *out, size_t n, const struct shr_hash *first,
+                             struct shr_bytes reply) {
+    size_t got = 0;
+    for (; reply.len >= SHR_HEADER_SIZE && got < n; got++) {
+        shr_header_hash(&out[got], reply);
+        const uint8_t *prev = reply.data + 4;
+        if (got == 0 ? !shr_hash_eq(&out[0], first)
+                     : memcmp(prev, out[got - 1].b, sizeof out->b) != 0) {
+            break;
+        }
+        reply = shr_bytes(reply.data + SHR_HEADER_SIZE, reply.len - SHR_HEADER_SIZE);
+    }
+    return got;
+}
+
 int shr_rest_hashes_from(struct shr_rest *rest, struct shr_hash *out, size_t *n_out,
                          const struct shr_hash *first, size_t n, struct shrewd_error *err) {
     char path[128];
@@ -66,22 +81,8 @@ int shr_rest_hashes_from(struct shr_rest *rest, struct shr_hash *out, size_t *n_
     snprintf(path, sizeof path, "headers/%zu/%s.bin", n, hex);
     int code =
         get(rest, &rest->reply, path, n * SHR_HEADER_SIZE + SMALL_REPLY_MAX, take_bytes, NULL, err);
-    *n_out = 0;
-    if (code != 0) {
-        return code;
-    }
-    struct shr_bytes left = shr_buf_bytes(&rest->reply);
-    for (; left.len >= SHR_HEADER_SIZE && *n_out < n; ++*n_out) {
-        struct shr_hash *hash = &out[*n_out];
-        shr_header_hash(hash, left);
-        const uint8_t *prev = left.data + 4;
-        if (*n_out == 0 ? !shr_hash_eq(hash, first)
-                        : memcmp(prev, out[*n_out - 1].b, sizeof hash->b) != 0) {
-            break;
-        }
-        left = shr_bytes(left.data + SHR_HEADER_SIZE, left.len - SHR_HEADER_SIZE);
-    }
-    return 0;
+    *n_out = code == 0 ? shr_rest_read_headers(out, n, first, shr_buf_bytes(&rest->reply)) : 0;
+    return code;
 }
 
 int shr_rest_block(struct shr_rest *rest, struct shr_buf *out, const struct shr_hash *hash,

@@ -25,6 +25,10 @@ int shr_rest_probe(struct shr_rest *rest, bool *offered, const struct shr_hash *
  * `n` (up to SHR_REST_HEADERS_MAX). Each is linked to the one before. */
 int shr_rest_hashes_from(struct shr_rest *rest, struct shr_hash *out, size_t *n_out,
                          const struct shr_hash *first, size_t n, struct shrewd_error *err);
+/* The reading of that answer, any bytes: the hashes of the headers in `reply` (80 bytes each) for
+ * as long as the first is `first` and each names the one before, at most `n`; how many they are. */
+size_t shr_rest_read_headers(struct shr_hash *out, size_t n, const struct shr_hash *first,
+                             struct shr_bytes reply);
 /* Replaces `out`. */
 int shr_rest_block(struct shr_rest *rest, struct shr_buf *out, const struct shr_hash *hash,
                    struct shrewd_error *err);

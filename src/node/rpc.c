@@ -150,18 +150,6 @@ static int take_block(void *ctx, long status, struct shr_buf *body, struct shrew
     return code;
 }
 
-/* One block of a batch; false when this entry holds none. */
-static bool take_block_entry(struct call *call, const json_t *entry) {
-    json_t *id = json_object_get(entry, "id");
-    json_t *result = json_object_get(entry, "result");
-    json_int_t at = json_is_integer(id) ? json_integer_value(id) - (json_int_t)call->id : -1;
-    if (at < 0 || (size_t)at >= call->n || call->block[at].len > 0 || !json_is_string(result)) {
-        return false;
-    }
-    return shr_rpc_decode_hex(&call->block[at],
-                              shr_bytes(json_string_value(result), json_string_length(result)));
-}
-
 static int take_blocks(void *ctx, long status, struct shr_buf *body, struct shrewd_error *err) {
     struct call *call = ctx;
     json_t *reply = json_loadb((const char *)body->data, body->len, 0, NULL);
@@ -173,7 +161,8 @@ static int take_blocks(void *ctx, long status, struct shr_buf *body, struct shre
     if (json_is_array(reply) && json_array_size(reply) == call->n) {
         *call->taken = true;
         for (size_t i = 0; i < call->n && *call->taken; i++) {
-            *call->taken = take_block_entry(call, json_array_get(reply, i));
+            *call->taken =
+                shr_rpc_get_block(call->block, call->n, call->id, json_array_get(reply, i));
         }
     } else {
         json_t *result = NULL;

@@ -132,3 +132,17 @@ bool shr_rpc_decode_hex(struct shr_buf *out, struct shr_bytes hex) {
     }
     return (bad & 0xf0) == 0;
 }
+
+bool shr_rpc_get_block(struct shr_buf *out, size_t n, uint64_t first_id, const json_t *entry) {
+    const json_t *id = json_object_get(entry, "id");
+    const json_t *result = json_object_get(entry, "result");
+    if (!json_is_integer(id) || !json_is_string(result)) {
+        return false;
+    }
+    uint64_t at = (uint64_t)json_integer_value(id) - first_id; /* what is lower wraps */
+    if (at >= n || out[at].len > 0) {
+        return false;
+    }
+    return shr_rpc_decode_hex(&out[at],
+                              shr_bytes(json_string_value(result), json_string_length(result)));
+}

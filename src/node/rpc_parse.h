@@ -15,6 +15,10 @@ int shr_rpc_open_envelope(json_t **result, json_t *reply, uint64_t id, const cha
                           struct shrewd_error *err);
 bool shr_rpc_get_hash(struct shr_hash *out, const json_t *value);
 
+/* One entry of the reply to a batch of `n` getblock calls, whose ids count from `first_id`: writes
+ * the block to the out[] of its id. False when the entry holds none, or out[] has it already. */
+bool shr_rpc_get_block(struct shr_buf *out, size_t n, uint64_t first_id, const json_t *entry);
+
 /* Splits a reply whose result is a long string: *text is that string's inside, a view into
  * `reply`, and `envelope` (appended to) the reply with an empty string in its place. Without a
  * string as result, *text is empty and `envelope` the whole reply. */

@@ -1,4 +1,6 @@
-/* What a node answers over JSON-RPC, and the URL it is reached by: any bytes. */
+/* What a node answers over JSON-RPC and REST, and the URL it is reached by: any bytes. */
+#include "chain/block.h"
+#include "node/rest.h"
 #include "node/rpc_parse.h"
 #include "node/url.h"
 
@@ -35,6 +37,39 @@ static void read_reply(struct shr_bytes reply) {
     shr_buf_free(&block);
 }
 
+#define BATCH 4
+
+static void read_batch(struct shr_bytes bytes) {
+    struct shr_buf blocks[BATCH] = {{0}};
+    json_t *reply = json_loadb((const char *)bytes.data, bytes.len, 0, NULL);
+    size_t taken = 0;
+    for (size_t i = 0; i < json_array_size(reply); i++) {
+        taken += shr_rpc_get_block(blocks, BATCH, 1, json_array_get(reply, i));
+    }
+    size_t filled = 0;
+    for (size_t i = 0; i < BATCH; i++) {
+        filled += blocks[i].len > 0;
+        shr_buf_free(&blocks[i]);
+    }
+    expect(filled <= taken || json_array_size(reply) > taken);
+    json_decref(reply);
+}
+
+static void read_headers(struct shr_bytes reply) {
+    struct shr_hash hashes[BATCH];
+    struct shr_hash first = {{0}};
+    if (reply.len >= SHR_HEADER_SIZE) {
+        shr_header_hash(&first, reply);
+    }
+    size_t n = shr_rest_read_headers(hashes, BATCH, &first, reply);
+    expect(n <= BATCH && n <= reply.len / SHR_HEADER_SIZE && (n > 0) == (reply.len >= 80));
+    for (size_t i = 1; i < n; i++) {
+        expect(memcmp(reply.data + i * SHR_HEADER_SIZE + 4, hashes[i - 1].b, 32) == 0);
+    }
+    first.b[0] ^= 1;
+    expect(shr_rest_read_headers(hashes, BATCH, &first, reply) == 0);
+}
+
 static void read_url(struct shr_bytes bytes) {
     char *text = malloc(bytes.len + 1);
     struct shr_node_url url;
@@ -56,6 +91,8 @@ static void read_url(struct shr_bytes bytes) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     read_reply(shr_bytes(data, len));
+    read_batch(shr_bytes(data, len));
+    read_headers(shr_bytes(data, len));
     read_url(shr_bytes(data, len));
     return 0;
 }
