@@ -150,10 +150,11 @@ def test_every_fault_at_once(chain, truth, daemon):
 
     def spoil(_path, _body):
         calm.append(1)
-        return dice.choice(FAULTS) if len(calm) > 10 and dice.random() < 0.05 else None
+        return dice.choice(FAULTS) if len(calm) > 10 and dice.random() < 0.1 else None
 
     with Proxy(chain.rpc_port, spoil) as proxy:
-        one = daemon("minimal", daemon_rpc_url=proxy.url, auth=AUTH, exit_at=TIP)
+        one = daemon("minimal", daemon_rpc_url=proxy.url, auth=AUTH, exit_at=TIP,
+                     pipeline_size=4)  # every block by itself: so there are some requests
         one.spawn()
         assert one.wait_exit(90) == 0, one.log()
         assert proxy.spoiled > 0
