@@ -6,7 +6,7 @@ import pytest
 
 from harness import torture
 from harness.chain import Chain
-from harness.daemon import Daemon, dump, shrewd
+from harness.daemon import Daemon, dump
 from harness.torture import Right, check, digest, rounds
 
 pytestmark = pytest.mark.torture
@@ -37,9 +37,7 @@ def right():
 
 
 def known_flags():
-    help_text = shrewd("run", "--help", check=0).stdout
-    return {name: values for name, values in FLAGS.items()
-            if f"--{name.replace('_', '-')}" in help_text}
+    return {name: values for name, values in FLAGS.items() if torture.knows(name)}
 
 
 def run_somehow(right, dice):

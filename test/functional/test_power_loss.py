@@ -17,7 +17,7 @@ from harness.torture import Right, check, digest, rounds
 pytestmark = pytest.mark.torture
 
 RUNS = rounds(1, 12)
-CUTS = rounds(12, 30)  # of each run
+CUTS = rounds(8, 30)  # of each run
 FAR, NEAR = 1, 1000  # --reorg-check-threshold: how near the tip blocks are synced one by one
 
 
@@ -153,6 +153,20 @@ def test_what_was_seen_near_the_tip_is_never_lost(right):
 
 def test_far_from_the_tip_blocks_may_be_lost_but_none_in_part(right):
     cut_runs(right, "power cuts far from the tip", False, reorg_check_threshold=FAR)
+
+
+def test_with_fsync_always_what_was_seen_anywhere_is_never_lost(right):
+    if not torture.knows("fsync"):
+        pytest.skip("this build has no --fsync")
+    cut_runs(right, "power cuts with --fsync always", True, reorg_check_threshold=FAR,
+             fsync="always")
+
+
+def test_with_fsync_never_blocks_may_be_lost_but_none_in_part(right):
+    if not torture.knows("fsync"):
+        pytest.skip("this build has no --fsync")
+    cut_runs(right, "power cuts with --fsync never", False, reorg_check_threshold=NEAR,
+             fsync="never")
 
 
 # What the node's chain does, from 120 blocks on: (name, parent chain, block they share, length). A

@@ -7,12 +7,15 @@ import pytest
 
 from harness import paths, torture
 from harness.chain import Chain
-from harness.daemon import ENVIRONMENT, Daemon
+from harness.daemon import ENVIRONMENT, Daemon, dump, shrewd
+from harness.process import wait_for
 from harness.torture import Right, check, digest, rounds
 
 pytestmark = pytest.mark.torture
 
-KILLS = rounds(25, 500)
+KILLS = rounds(20, 400)
+KILLS_PRUNED = rounds(8, 150)
+KEPT = [120, 150]  # --prune, at least 20 more than --max-reorg-depth
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +44,9 @@ def seconds(right):
 class Killer:
     """Does something with the database, and kills it on the way."""
 
-    def __init__(self, right, dice, seconds):
-        self.right, self.dice, self.seconds = right, dice, seconds
+    def __init__(self, right, dice, seconds, **flags):
+        """flags: lists of values, one of which each run gets."""
+        self.right, self.dice, self.seconds, self.flags = right, dice, seconds, flags
         self.daemon = Daemon(right.module, **torture.flags())
         self.done = {}
 
@@ -57,7 +61,9 @@ class Killer:
 
     def _spawn(self):
         name = self.dice.choice(list(self.right.chains))
-        self.daemon.flags["blocks"] = self.right.files[name]
+        self.daemon.flags.update(
+            {flag: self.dice.choice(values) for flag, values in self.flags.items()},
+            blocks=self.right.files[name])
         self.daemon.spawn()
         return name
 
@@ -101,11 +107,10 @@ class Killer:
         return name, chain.tip
 
 
-def test_killed_anywhere_it_goes_on_as_if_nothing_had_happened(right, seconds):
-    dice = torture.dice("kill")
-    killer = Killer(right, dice, seconds)
-    heights, start = set(), time.monotonic()
-    for number in range(KILLS):
+def kill_again_and_again(killer, kills):
+    """Each time the database is whole; at the end it is the undisturbed one. The daemon, ended."""
+    right, heights = killer.right, set()
+    for number in range(kills):
         what, seen = killer.one()
         try:
             tip = right.tip_of(killer.daemon.db)
@@ -116,13 +121,42 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_happened(right, seconds):
         if tip is not None:
             heights.add(tip)
     killer.daemon.flags.update(blocks=right.files["a"])
-    killer.daemon.spawn()
-    killer.daemon.wait_listens()
+    killer.daemon.start()
     killer.daemon.wait_block(300, right.chains["a"].hash(300))
     assert killer.daemon.stop()[0] == 0
     assert digest(killer.daemon.dump()) == right.end("a")
     check(killer.daemon.db)
-    killer.daemon.close()
-    assert len(heights) > KILLS // 6, f"hardly ever killed on the way: {sorted(heights)}"
-    torture.figure("kill", kills=KILLS, seed=torture.SEED, **killer.done,
+    assert len(heights) > kills // 6, f"hardly ever killed on the way: {sorted(heights)}"
+    return heights
+
+
+def test_killed_anywhere_it_goes_on_as_if_nothing_had_happened(right, seconds):
+    start = time.monotonic()
+    killer = Killer(right, torture.dice("kill"), seconds)
+    with killer.daemon:
+        heights = kill_again_and_again(killer, KILLS)
+    torture.figure("kills", kills=KILLS, seed=torture.SEED, **killer.done, tips=len(heights),
+                   seconds=round(time.monotonic() - start))
+
+
+def test_killed_while_it_prunes(right, seconds):
+    """Old versions go meanwhile; what is left of the past is right, and the rest is refused."""
+    if not torture.knows("prune"):
+        pytest.skip("this build has no --prune")
+    start = time.monotonic()
+    killer = Killer(right, torture.dice("prune"), seconds, prune=[None, *KEPT])
+    with killer.daemon as daemon:
+        heights = kill_again_and_again(killer, KILLS_PRUNED)
+        daemon.flags.update(prune=KEPT[0])
+        daemon.start()
+        wait_for(lambda: f"pruned, holds from {torture.status(daemon.db)['first_height']}",
+                 lambda: torture.status(daemon.db)["first_height"] >= 300 - KEPT[0])
+        assert daemon.stop()[0] == 0
+        assert digest(daemon.dump()) == right.end("a")
+        for height in (190, 240, 300):  # another chain was 306 high
+            assert digest(dump(daemon.db, "--height", height)) == (
+                right.at(right.chains["a"].hash(height)))
+        assert shrewd("dump", "--db-path", daemon.db, "--height", 170).returncode == 3
+        check(daemon.db)
+    torture.figure("kills while pruning", kills=KILLS_PRUNED, seed=torture.SEED, **killer.done,
                    tips=len(heights), seconds=round(time.monotonic() - start))

@@ -65,6 +65,12 @@ def flags(**more):
 
 
 @functools.cache
+def knows(flag):
+    """Whether `shrewd run` has this flag."""
+    return f"--{flag.replace('_', '-')}" in shrewd("run", "--help", check=0).stdout
+
+
+@functools.cache
 def _has(command):
     return shrewd(command, "--help").returncode == 0
 
