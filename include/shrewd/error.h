@@ -37,7 +37,8 @@ extern "C" {
     X(BELOW_START, -22, "height is below the first one held")                                      \
     X(TIMEOUT, -23, "a call took longer than allowed")                                             \
     X(UNPROVEN, -24, "the proof does not prove it")                                                \
-    X(PRUNED, -25, "the versions of that height were pruned")
+    X(PRUNED, -25, "the versions of that height were pruned")                                      \
+    X(DISK_FULL, -26, "no space left on the disk")
 
 enum shrewd_error_code {
 #define SHREWD_X(name, code, text) SHREWD_##name = (code),

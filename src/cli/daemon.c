@@ -181,6 +181,7 @@ static void *index_main(void *arg) {
         .exit_at = d->config->exit_at,
         .near_tip = d->config->reorg_check_threshold,
         .prune = d->config->prune,
+        .wait_for_space = true,
         .feed = {.blocks_max = d->config->prefetch_blocks,
                  .bytes_max = (size_t)d->config->prefetch_mb << 20},
         .on_tip = on_tip,
@@ -214,7 +215,7 @@ static void sync_status(void *ctx, struct shr_server_sync *out) {
         .blocks = atomic_load(&d->progress.blocks),
         .bytes = atomic_load(&d->progress.bytes),
         .guest_ns = atomic_load(&d->progress.guest_ns),
-        .apply_ns = atomic_load(&d->progress.apply_ns),
+        .apply_ns = atomic_load(&d->progress.commit.busy_ns),
         .wait_ns = atomic_load(&d->progress.wait_ns),
         .pruned_rows = atomic_load(&d->progress.prune.rows),
         .reorgs = atomic_load(&d->progress.reorgs),
@@ -223,8 +224,11 @@ static void sync_status(void *ctx, struct shr_server_sync *out) {
         .snapshot_height = shr_snapshots_height(d->snapshots),
         .restored = d->restored,
     };
+    struct shrewd_error trouble;
     if (finished && d->code != 0) {
         snprintf(out->error, sizeof out->error, "%.255s", d->error.message);
+    } else if (shr_progress_trouble(&d->progress, &trouble)) {
+        snprintf(out->error, sizeof out->error, "%.255s", trouble.message);
     }
 }
 

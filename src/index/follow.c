@@ -11,6 +11,10 @@
 #define RETRY_PAUSE_MS 200 /* before asking again for a block that did not connect */
 #define MAX_REORG_DEPTH 100
 #define NEAR_TIP 6
+#define SPACE_PAUSE_MS                                                                             \
+    1000u /* until a full disk is tried again; twice as long each time, up to                      \
+           */
+#define SPACE_PAUSE_MS_MAX 60000u
 
 struct follow {
     struct shr_state *state;
@@ -19,14 +23,32 @@ struct follow {
     const struct shr_follow_options *options;
     struct shr_progress *progress;
     struct shr_feed *feed;
+    struct shr_commit *commit;
     struct shr_report_state report;
     struct shr_feed_block block;
     uint32_t first_height;
-    bool has_tip;
+    bool has_head; /* the last block that went through the guest; the rest waits for commits */
+    uint32_t head_height;
+    struct shr_hash head_hash;
+    bool has_tip; /* the state's, when nothing waits */
     struct shr_block_record tip;
+    uint32_t space_pause_ms; /* 0: the disk is not known to be full */
 };
 
-/* Reads the tip from the state again: after opening, applying and rolling back. */
+static void set_trouble(struct shr_progress *progress, const struct shrewd_error *err) {
+    pthread_mutex_lock(&progress->trouble_lock);
+    progress->trouble = err == NULL ? (struct shrewd_error){0} : *err;
+    pthread_mutex_unlock(&progress->trouble_lock);
+}
+
+bool shr_progress_trouble(struct shr_progress *progress, struct shrewd_error *out) {
+    pthread_mutex_lock(&progress->trouble_lock);
+    *out = progress->trouble;
+    pthread_mutex_unlock(&progress->trouble_lock);
+    return out->code != 0;
+}
+
+/* Reads the tip from the state again: after opening, committing and rolling back. */
 static int load_tip(struct follow *f, struct shrewd_error *err) {
     struct shrewd_error none;
     int code = shr_state_tip(f->state, &f->tip, &none);
@@ -34,6 +56,9 @@ static int load_tip(struct follow *f, struct shrewd_error *err) {
         return shr_fail(err, code, "%s", none.message);
     }
     f->has_tip = code == 0;
+    f->has_head = f->has_tip;
+    f->head_height = f->tip.height;
+    f->head_hash = f->tip.hash;
     atomic_store(&f->progress->tip, f->has_tip ? f->tip.height : 0);
     atomic_store(&f->progress->has_tip, f->has_tip);
     return 0;
@@ -46,7 +71,38 @@ static void announce(struct follow *f) {
 }
 
 static uint32_t next_height(const struct follow *f) {
-    return f->has_tip ? f->tip.height + 1 : f->first_height;
+    return f->has_head ? f->head_height + 1 : f->first_height;
+}
+
+/* On the committing thread. */
+static int on_committed(void *ctx, const struct shr_writes *blocks, struct shrewd_error *err) {
+    struct follow *f = ctx;
+    for (const struct shr_writes *block = blocks; block != NULL; block = block->next) {
+        atomic_fetch_add(&f->progress->blocks, 1);
+        atomic_fetch_add(&f->progress->bytes, block->block_bytes);
+        atomic_store(&f->progress->tip, block->height);
+    }
+    atomic_store(&f->progress->has_tip, true);
+    announce(f);
+    int code = 0;
+    for (const struct shr_writes *block = blocks; block != NULL && code == 0; block = block->next) {
+        code = shr_prune(f->state, f->options->prune, false, &f->progress->prune, err);
+    }
+    return code;
+}
+
+/* Everything that went through the guest is in the state. */
+static int settle(struct follow *f, struct shrewd_error *err) {
+    int code = shr_commit_drain(f->commit, err);
+    if (code == 0) {
+        code = load_tip(f, err);
+    }
+    if (code == 0 && f->space_pause_ms != 0) {
+        f->space_pause_ms = 0;
+        set_trouble(f->progress, NULL);
+        shr_info("index", "blocks are stored again");
+    }
+    return code;
 }
 
 /* Finds the highest of our blocks that is on the source's best chain. A source that is merely
@@ -130,40 +186,71 @@ static int reconcile(struct follow *f, bool *rolled_back, struct shrewd_error *e
     return code;
 }
 
-static int apply_one(struct follow *f, struct shrewd_error *err) {
-    uint32_t near = f->options->near_tip == 0 ? NEAR_TIP : f->options->near_tip;
-    uint32_t node_tip = shr_feed_tip_height(f->feed);
+/* The guest has failed; what came before its block goes into the state. */
+static int end_before(struct follow *f, int code, struct shrewd_error *err) {
+    struct shrewd_error failed = *err;
+    int settled = settle(f, err);
+    if (settled != 0) {
+        shr_error("index", "%s", failed.message);
+        return settled;
+    }
+    *err = failed;
+    return code;
+}
+
+static int run_guest(struct follow *f, struct shr_writes **out, struct shrewd_error *err) {
     uint64_t guest_ns = 0;
-    uint64_t start = shr_now_ns();
     struct shr_apply apply = {
         .state = f->state,
         .module = f->module,
         .height = f->block.height,
         .hash = f->block.hash,
         .block = shr_buf_bytes(&f->block.raw),
-        .sync = f->block.height + near > node_tip,
         .guest_ns = &guest_ns,
+        .get = shr_commit_get,
+        .get_ctx = f->commit,
     };
-    int code = shr_apply_block(&apply, err);
+    int code = shr_commit_begin(f->commit, err);
     if (code != 0) {
         return code;
     }
-    atomic_fetch_add(&f->progress->blocks, 1);
-    atomic_fetch_add(&f->progress->bytes, f->block.raw.len);
+    code = shr_apply_run(&apply, out, err);
+    shr_commit_end(f->commit);
     atomic_fetch_add(&f->progress->guest_ns, guest_ns);
-    atomic_fetch_add(&f->progress->apply_ns, shr_now_ns() - start);
+    return code != 0 ? end_before(f, code, err) : 0;
+}
+
+static int index_one(struct follow *f, struct shrewd_error *err) {
+    uint32_t near_blocks = f->options->near_tip == 0 ? NEAR_TIP : f->options->near_tip;
+    uint32_t node_tip = shr_feed_tip_height(f->feed);
+    bool near = f->block.height + near_blocks > node_tip;
+    struct shr_writes *writes = NULL;
+    int code = run_guest(f, &writes, err);
+    if (code != 0) {
+        return code;
+    }
+    writes->sync =
+        f->options->fsync == SHR_FSYNC_ALWAYS || (f->options->fsync == SHR_FSYNC_TIP && near);
+    code = shr_commit_put(f->commit, writes, err);
+    if (code != 0) {
+        return code;
+    }
+    f->has_head = true;
+    f->head_height = f->block.height;
+    f->head_hash = f->block.hash;
     atomic_store(&f->progress->node_tip, node_tip);
-    code = load_tip(f, err);
-    announce(f);
-    return code != 0 ? code
-                     : shr_prune(f->state, f->options->prune, false, &f->progress->prune, err);
+    /* While the disk is full, one block at a time finds out when it no longer is. */
+    return near || f->space_pause_ms != 0 ? settle(f, err) : 0;
 }
 
 /* No block came: is the source's chain still ours, are we at its tip, is it at its end? */
 static int look_around(struct follow *f, bool *ended, struct shrewd_error *err) {
     struct shr_tip best;
-    bool rolled_back;
-    int code = reconcile(f, &rolled_back, err);
+    bool rolled_back = false;
+    int code = settle(f, err);
+    if (code == 0) {
+        code = reconcile(f, &rolled_back, err);
+    }
     if (code != 0) {
         return code;
     }
@@ -199,12 +286,15 @@ static int step(struct follow *f, bool *ended, struct shrewd_error *err) {
         return code;
     }
     atomic_store(&f->progress->at_tip, false);
-    bool connects = !f->has_tip || shr_hash_eq(&f->block.header.prev, &f->tip.hash);
+    bool connects = !f->has_head || shr_hash_eq(&f->block.header.prev, &f->head_hash);
     if (connects && f->block.height == next_height(f)) {
-        return apply_one(f, err);
+        return index_one(f, err);
     }
-    bool rolled_back;
-    code = reconcile(f, &rolled_back, err);
+    bool rolled_back = false;
+    code = settle(f, err);
+    if (code == 0) {
+        code = reconcile(f, &rolled_back, err);
+    }
     if (code == 0) {
         shr_feed_seek(f->feed, next_height(f));
         if (!rolled_back && shr_stop_sleep(f->source->stop, RETRY_PAUSE_MS)) {
@@ -212,6 +302,75 @@ static int step(struct follow *f, bool *ended, struct shrewd_error *err) {
         }
     }
     return code;
+}
+
+/* Everything not committed is dropped; after a while it goes on from the tip. */
+static int wait_for_space(struct follow *f, struct shrewd_error *err) {
+    struct shrewd_error again;
+    uint32_t pause = f->space_pause_ms;
+    if (pause == 0) {
+        shr_error("index", "%s; trying again until there is space", err->message);
+        set_trouble(f->progress, err);
+    }
+    f->space_pause_ms = pause == 0                       ? SPACE_PAUSE_MS
+                        : pause < SPACE_PAUSE_MS_MAX / 2 ? 2 * pause
+                                                         : SPACE_PAUSE_MS_MAX;
+    while (shr_commit_drain(f->commit, &again) != 0 && !shr_stopped(f->source->stop)) {
+        shr_debug("index", "%s", again.message); /* the same, of blocks handed over since */
+    }
+    if (shr_stop_sleep(f->source->stop, f->space_pause_ms)) {
+        return SHREWD_STOPPED;
+    }
+    int code = load_tip(f, err);
+    shr_feed_seek(f->feed, next_height(f));
+    return code;
+}
+
+static bool at_exit(const struct follow *f) {
+    return f->has_head && f->options->exit_at != SHR_NO_EXIT &&
+           f->head_height >= f->options->exit_at;
+}
+
+static int run(struct follow *f, struct shrewd_error *err) {
+    bool ended = false;
+    bool rolled_back;
+    int code = reconcile(f, &rolled_back, err);
+    shr_feed_seek(f->feed, next_height(f));
+    for (;;) {
+        if (code == SHREWD_DISK_FULL && f->options->wait_for_space) {
+            ended = false;
+            code = wait_for_space(f, err);
+        }
+        if (code != 0 || ended || shr_stopped(f->source->stop)) {
+            break;
+        }
+        ended = at_exit(f);
+        code = ended ? settle(f, err) : step(f, &ended, err);
+        shr_progress_show(&f->report);
+    }
+    if (code == 0) {
+        code = settle(f, err); /* the stop came */
+    } else if (code != SHREWD_STOPPED) {
+        struct shrewd_error first = *err;
+        settle(f, err); /* what went through the guest before is not lost */
+        *err = first;
+    }
+    return code;
+}
+
+static int open_stages(struct follow *f, struct shrewd_error *err) {
+    struct shr_feed_options feed = f->options->feed;
+    struct shr_commit_options commit = {
+        .bytes_max = f->options->pending_bytes,
+        .group_blocks_max = f->options->group_blocks,
+        .stop = f->source->stop,
+        .stats = &f->progress->commit,
+        .committed = on_committed,
+        .ctx = f,
+    };
+    feed.stats = &f->progress->feed;
+    int code = shr_feed_open(&f->feed, f->source, &feed, err);
+    return code != 0 ? code : shr_commit_open(&f->commit, f->state, &commit, err);
 }
 
 int shr_follow(struct shr_state *state, struct shr_module *module, struct shr_source *source,
@@ -226,31 +385,20 @@ int shr_follow(struct shr_state *state, struct shr_module *module, struct shr_so
         .progress = progress,
     };
     struct shr_identity identity;
-    bool ended = false;
-    bool rolled_back;
     err = err == NULL ? &local : err;
     shr_state_identity(state, &identity);
     f.first_height = identity.start_height;
     atomic_store(&progress->started_ns, shr_now_ns());
     int code = load_tip(&f, err);
-    if (code != 0) {
-        return code;
+    if (code == 0) {
+        code = open_stages(&f, err);
     }
-    code = shr_feed_open(&f.feed, source, &options->feed, err);
-    if (code != 0) {
-        return code;
+    if (code == 0) {
+        shr_progress_start(&f.report, progress, options->progress_bar);
+        code = run(&f, err);
+        shr_progress_end(&f.report);
     }
-    shr_progress_start(&f.report, progress, options->progress_bar);
-    code = reconcile(&f, &rolled_back, err);
-    shr_feed_seek(f.feed, next_height(&f));
-    while (code == 0 && !ended && !shr_stopped(source->stop)) {
-        if (f.has_tip && options->exit_at != SHR_NO_EXIT && f.tip.height >= options->exit_at) {
-            break;
-        }
-        code = step(&f, &ended, err);
-        shr_progress_show(&f.report);
-    }
-    shr_progress_end(&f.report);
+    shr_commit_close(f.commit);
     shr_feed_close(f.feed);
     shr_buf_free(&f.block.raw);
     return code == SHREWD_STOPPED ? 0 : code;

@@ -1,31 +1,48 @@
-/* follow.h: keeping the state at the source's tip: forward, and back over reorgs. */
+/* follow.h: keeping the state at the source's tip: forward, and back over reorgs.
+ *
+ * Four stages work at once, each on blocks of its own: the feed fetches and checks (node/feed.h),
+ * the calling thread runs the guest, another commits (index/commit.h). Far from the source's tip
+ * the guest runs ahead of the commits, and a commit takes all blocks that wait; near the tip each
+ * block is committed before the next. The state is the same, byte for byte, however they fall. */
 #ifndef SHR_INDEX_FOLLOW_H
 #define SHR_INDEX_FOLLOW_H
 
+#include "index/commit.h"
 #include "index/prune.h"
 #include "node/feed.h"
-#include "state/state.h"
 #include "wasm/guest.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define SHR_NO_EXIT UINT32_MAX
 
-/* Written by the following thread, read by any. */
+/* When a commit is on disk before it is announced (doc/database.md). */
+enum shr_fsync {
+    SHR_FSYNC_TIP, /* near the source's tip */
+    SHR_FSYNC_ALWAYS,
+    SHR_FSYNC_NEVER, /* the kernel writes when it likes */
+};
+
+/* Written while following, read by any thread. */
 struct shr_progress {
-    _Atomic uint64_t blocks;     /* applied since start */
+    _Atomic uint64_t blocks;     /* committed since start */
     _Atomic uint64_t bytes;      /* of those blocks */
     _Atomic uint64_t guest_ns;   /* spent in the guest */
-    _Atomic uint64_t apply_ns;   /* spent in guest and state together */
-    _Atomic uint64_t wait_ns;    /* spent waiting for blocks */
+    _Atomic uint64_t wait_ns;    /* spent by the guest's thread waiting for blocks */
     _Atomic uint64_t started_ns; /* shr_now_ns at start */
     _Atomic uint64_t reorgs;
     _Atomic uint64_t reorg_blocks; /* rolled back by them */
-    _Atomic uint32_t tip;          /* last block indexed; valid while has_tip */
+    _Atomic uint32_t tip;          /* last block committed and published; valid while has_tip */
     _Atomic uint32_t node_tip;     /* as last seen */
     _Atomic bool has_tip;
     _Atomic bool at_tip; /* caught up, waiting for the next block */
     struct shr_prune_progress prune;
+    struct shr_feed_stats feed;
+    struct shr_commit_stats commit;
+    /* Why blocks cannot be stored now, while that is tried again; see shr_progress_trouble. */
+    pthread_mutex_t trouble_lock; /* zeroes, as its initializer is here */
+    struct shrewd_error trouble;  /* code 0: none */
 };
 
 struct shr_follow_options {
@@ -34,18 +51,27 @@ struct shr_follow_options {
     uint32_t near_tip;        /* blocks from the tip within which each block is made durable
                                  before it is announced; 0 means 6 */
     uint32_t prune;           /* blocks below the tip whose states stay readable; 0: all do */
-    struct shr_feed_options feed;
+    enum shr_fsync fsync;
+    bool wait_for_space;          /* a full disk is no failure: try again until there is space */
+    struct shr_feed_options feed; /* `stats` is the progress's */
+    size_t pending_bytes;         /* held by blocks not committed yet; 0 means 64 MiB */
+    uint32_t group_blocks;     /* in one write far from the tip, at most; 0: no bound but memory */
     bool progress_bar;         /* on standard error; false: a log line every few seconds */
-    void (*on_tip)(void *ctx); /* the tip changed: a block applied or rolled back; may be NULL */
+    void (*on_tip)(void *ctx); /* the tip changed: blocks committed or rolled back; may be NULL.
+                                  On any thread, one call at a time */
     void *on_tip_ctx;
 };
 
 /* Runs on the caller's thread (SHR_GUEST_THREAD_STACK) until exit_at, the end of a finite
  * source, or the source's stop: then 0. A block the source serves wrong is logged and asked for
  * again; everything else that cannot pass is returned: SHREWD_REORG_DEPTH (nothing was rolled
- * back), a guest's failure (nothing of the block is stored), a storage error. */
+ * back), a guest's failure (all blocks before it are stored, and nothing of it), a storage error
+ * (the state is as after a block before). A full disk is told once, and tried again at growing
+ * intervals. */
 int shr_follow(struct shr_state *state, struct shr_module *module, struct shr_source *source,
                const struct shr_follow_options *options, struct shr_progress *progress,
                struct shrewd_error *err);
+/* What keeps blocks from being stored now; false: nothing. Any thread. */
+bool shr_progress_trouble(struct shr_progress *progress, struct shrewd_error *out);
 
 #endif

@@ -1,14 +1,13 @@
 #include "state/cache.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
+#include "state/key_hash.h"
 #include "state/reclaim.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define WAYS 7
 #define SHARDS_MAX 64
@@ -58,7 +57,7 @@ struct shard {
 
 struct shr_cache {
     struct shr_reclaim reclaim;
-    _Alignas(SHR_CACHE_LINE) uint64_t seed[3];
+    _Alignas(SHR_CACHE_LINE) struct shr_key_seed seed;
     size_t n_shards, sets_per_shard; /* powers of two */
     size_t share;                    /* bytes of entries in a shard */
     size_t entry_max;
@@ -69,57 +68,19 @@ struct shr_cache {
     struct shard shards[SHARDS_MAX];
 };
 
-/* --- Hashing: products of seeded words, folded; after Lemire and Kaser's multilinear hashing and
- * the way the wyhash family folds 128 bits to 64 --- */
-
-static uint64_t fold(uint64_t a, uint64_t b) {
-    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t load64(const uint8_t *at) {
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
+/* --- Hashing --- */
 
 uint64_t shr_cache_hash(const struct shr_cache *cache, struct shr_bytes key) {
-    const uint8_t *at = key.data;
-    size_t left = key.len;
-    uint64_t state = cache->seed[0] ^ key.len;
-    while (left > 16) {
-        state = fold(load64(at) ^ cache->seed[1], load64(at + 8) ^ state);
-        at += 16;
-        left -= 16;
-    }
-    uint64_t low = 0, high = 0;
-    if (left >= 8) {
-        low = load64(at);
-        high = load64(at + left - 8);
-    } else if (left > 0) {
-        memcpy(&low, at, left);
-    }
-    state = fold(low ^ cache->seed[1], high ^ state);
-    return fold(state ^ cache->seed[2], cache->seed[1]);
+    return shr_key_hash(&cache->seed, key);
 }
 
 /* A past entry lies elsewhere than the newest one of its key. */
 static uint64_t past_hash(const struct shr_cache *cache, uint64_t hash, uint32_t height) {
-    return fold(hash ^ cache->seed[0], (((uint64_t)height << 1) | 1) ^ cache->seed[2]);
+    const uint64_t *words = cache->seed.words;
+    return shr_key_fold(hash ^ words[0], (((uint64_t)height << 1) | 1) ^ words[2]);
 }
 
 /* --- Making and freeing --- */
-
-static void seed_hashes(struct shr_cache *cache) {
-    if (getrandom(cache->seed, sizeof cache->seed, GRND_NONBLOCK) != sizeof cache->seed) {
-        for (size_t i = 0; i < 3; i++) { /* early in the machine's life: better than nothing */
-            cache->seed[i] = shr_now_ns() * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)cache ^ i;
-        }
-    }
-    for (size_t i = 0; i < 3; i++) {
-        cache->seed[i] |= 1;
-    }
-}
 
 static size_t power_of_two_below(size_t n) {
     size_t power = 1;
@@ -137,7 +98,7 @@ struct shr_cache *shr_cache_new(size_t bytes) {
     memset(cache, 0, sizeof *cache);
     bytes = bytes < BYTES_MIN ? BYTES_MIN : bytes;
     shr_reclaim_init(&cache->reclaim);
-    seed_hashes(cache);
+    shr_key_seed_make(&cache->seed);
     size_t shards = power_of_two_below(bytes / SHARD_BYTES_MIN);
     cache->n_shards = shards > SHARDS_MAX ? SHARDS_MAX : shards;
     size_t share = bytes / cache->n_shards;
@@ -470,9 +431,14 @@ static void put(struct shr_cache *cache, struct shard *shard, const struct subje
 
 /* --- Filling in and committing --- */
 
+static bool may_fill(struct shr_cache *cache, const struct shr_cache_at *at) {
+    return at->ahead ? atomic_load(&cache->epoch) == at->epoch
+                     : atomic_load(&cache->generation) == at->generation;
+}
+
 void shr_cache_fill(struct shr_cache *cache, const struct shr_cache_at *at, struct shr_bytes key,
                     uint64_t hash, const struct shr_bytes *value, uint32_t written_at) {
-    if (atomic_load(&cache->generation) != at->generation) {
+    if (!may_fill(cache, at)) {
         return; /* the same as below, without the work */
     }
     struct subject subject = {.key = key, .hash = hash};
@@ -484,7 +450,7 @@ void shr_cache_fill(struct shr_cache *cache, const struct shr_cache_at *at, stru
     entry->epoch = at->epoch;
     struct shard *shard = shard_of(cache, hash);
     pthread_mutex_lock(&shard->lock);
-    if (atomic_load(&cache->generation) == at->generation) {
+    if (may_fill(cache, at)) {
         put(cache, shard, &subject, entry);
         entry = NULL;
     }

@@ -23,6 +23,10 @@
  *      if it comes after, it replaces what was filled in. So a newest entry is never older than
  *      what any reader of its epoch may see in the store.
  *   5. A past entry says what holds at one height of its epoch, for ever; it needs no such rule.
+ *   6. The thread that runs guests ahead of the commits (pending.h) asks its reader only for keys
+ *      that no block committed since, or about to be, has changed. What it finds holds for every
+ *      generation until it takes another reader, so it may fill in whatever the generation is;
+ *      blocks are rolled back only when it reads nothing.
  *
  * Layout: shards, each a lock for its writers and a table of sets; a set is one cache line, of
  * seven pointers to entries and eight bits of each one's hash. Entries never change: they are
@@ -45,6 +49,7 @@ struct shr_cache_at {
     uint64_t generation;
     uint64_t epoch;
     uint32_t tip; /* of the reader; 0 when it has no block */
+    bool ahead;   /* see 6 */
 };
 
 enum shr_cache_answer {

@@ -50,7 +50,8 @@ int shr_rocks_fail(const char *path, char *message, const char *doing, struct sh
         code = SHREWD_CORRUPT;
         hint = "; restore a copy of the folder, or index again into an empty one";
     } else if (strstr(message, "No space left") != NULL) {
-        hint = "; free some space and start again: what is stored is whole";
+        code = SHREWD_DISK_FULL;
+        hint = "; free some space: what is stored is whole";
     }
     shr_fail(err, code, "%s the database '%s': %.600s%s", doing, path, message, hint);
     rocksdb_free(message);

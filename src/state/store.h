@@ -9,6 +9,7 @@
 #ifndef SHR_STATE_STORE_H
 #define SHR_STATE_STORE_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
 
@@ -52,9 +53,8 @@ struct shr_write {
 struct shr_batch {
     struct shr_write *writes;
     size_t n, cap;
-    struct shr_buf **arenas; /* the bytes; private */
-    size_t n_arenas;
-    size_t bytes; /* keys and values together */
+    struct shr_arena arena; /* the bytes */
+    size_t bytes;           /* keys and values together */
 };
 void shr_batch_put(struct shr_batch *batch, enum shr_table table, struct shr_bytes key,
                    struct shr_bytes value);

@@ -10,25 +10,31 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "chain_source.h"
+#include "gate_store.h"
 #include "guest_signals.h"
 #include "index/apply.h"
 #include "index/follow.h"
 
-/* Flushes two pairs: height -> the block's parent hash; "tip" -> height. A block whose coinbase
- * carries branch byte 99 (block offset 125 while the height is below 17) makes it trap. */
+/* Flushes three pairs: height -> the block's parent hash; "tip" -> height; "count" -> one more than
+ * it reads there, which goes wrong when a block does not see the one before it. A block whose
+ * coinbase carries branch byte 99 (block offset 125 while the height is below 17) makes it trap. */
 static const char guest_wat[] =
     "(module"
     " (import \"env\" \"__load_input\" (func $load (param i32)))"
     " (import \"env\" \"__flush\" (func $flush (param i32)))"
+    " (import \"env\" \"__get\" (func $get (param i32 i32)))"
     " (memory (export \"memory\") 1)"
-    " (data (i32.const 64) \"\\33\\00\\00\\00\\0a\\04....\\0a\\20\")"
-    " (data (i32.const 108) \"\\0a\\03tip\\0a\\04....\")"
+    " (data (i32.const 64) \"\\40\\00\\00\\00\\0a\\04....\\0a\\20\")"
+    " (data (i32.const 108) \"\\0a\\03tip\\0a\\04....\\0a\\05count\\0a\\04....\")"
+    " (data (i32.const 160) \"\\05\\00\\00\\00count\")"
     " (func (export \"_start\")"
     "  (call $load (i32.const 4096))"
     "  (if (i32.eq (i32.load8_u (i32.const 4225)) (i32.const 99)) (then unreachable))"
     "  (i32.store (i32.const 70) (i32.load (i32.const 4096)))"
     "  (memory.copy (i32.const 76) (i32.const 4104) (i32.const 32))"
     "  (i32.store (i32.const 115) (i32.load (i32.const 4096)))"
+    "  (call $get (i32.const 164) (i32.const 192))"
+    "  (i32.store (i32.const 128) (i32.add (i32.load (i32.const 192)) (i32.const 1)))"
     "  (call $flush (i32.const 68))))";
 
 static struct shr_engine *engine;
@@ -56,13 +62,14 @@ static int tear_down_module(void **state) {
 struct fixture {
     struct shr_stop stop;
     struct chain_source *chain;
+    struct gate_store *gate; /* under the state */
     struct shr_state *state;
     struct shr_progress progress;
     struct shr_follow_options options;
     struct shrewd_error err;
 };
 
-static struct shr_state *new_state(uint32_t start) {
+static struct shr_state *new_state(struct shr_store *store, uint32_t start) {
     struct shr_state *state = NULL;
     struct shrewd_error err = {0};
     struct shr_identity identity = {
@@ -70,7 +77,7 @@ static struct shr_state *new_state(uint32_t start) {
         .start_height = start,
         .module_hash = *shr_module_hash(module),
     };
-    if (shr_state_open(&state, shr_store_new_memory(), &identity, false, &err) != 0) {
+    if (shr_state_open(&state, store, &identity, false, &err) != 0) {
         fail_msg("%s", err.message);
     }
     return state;
@@ -81,7 +88,8 @@ static void set_up(struct fixture *f, unsigned blocks, uint32_t start) {
     memset(f, 0, sizeof *f);
     assert_int_equal(shr_stop_init(&f->stop), 0);
     f->chain = chain_new(&f->stop, blocks, true);
-    f->state = new_state(start);
+    f->gate = gate_new();
+    f->state = new_state(&f->gate->store, start);
     f->options.exit_at = SHR_NO_EXIT;
 }
 
@@ -118,9 +126,9 @@ static void dump(struct shr_buf *out, struct shr_state *state) {
 static void assert_equals_fresh(struct fixture *f, uint32_t start) {
     struct shr_buf ours = {0};
     struct shr_buf fresh = {0};
-    struct shr_state *state = new_state(start);
+    struct shr_state *state = new_state(shr_store_new_memory(), start);
     struct shr_progress progress = {0};
-    struct shr_follow_options options = {.exit_at = SHR_NO_EXIT};
+    struct shr_follow_options options = {.exit_at = SHR_NO_EXIT, .near_tip = UINT32_MAX / 2};
     assert_int_equal(shr_follow(state, module, &f->chain->source, &options, &progress, NULL), 0);
     dump(&ours, f->state);
     dump(&fresh, state);
@@ -298,9 +306,125 @@ static void test_failing_block_stores_nothing(void **state) {
     tear_down(&f);
 }
 
+/* However blocks fall into writes, the state is the one of blocks written one by one: that of
+ * assert_equals_fresh, which is near the tip all the way. */
+static void test_any_grouping(void **state) {
+    static const struct shr_follow_options options[] = {
+        {.group_blocks = 1}, {.group_blocks = 7}, {.group_blocks = 0}, {.pending_bytes = 4096}};
+    for (size_t i = 0; i < 2 * sizeof options / sizeof options[0]; i++) {
+        struct fixture f;
+        set_up(&f, 80, 0);
+        f.options = options[i / 2];
+        f.options.exit_at = SHR_NO_EXIT;
+        atomic_store(&f.gate->slow, i % 2 == 0 ? 0 : 2000);
+        atomic_store(&f.gate->tries, 0);
+        assert_int_equal(follow(&f), 0);
+        assert_int_equal(atomic_load(&f.progress.blocks), 81);
+        assert_true(f.options.group_blocks != 1 || atomic_load(&f.gate->tries) == 81);
+        assert_equals_fresh(&f, 0);
+        chain_extend(f.chain, 60, 30, 2);
+        assert_int_equal(follow(&f), 0);
+        assert_equals_fresh(&f, 0);
+        tear_down(&f);
+    }
+}
+
+static void count_syncs(enum shr_fsync fsync, unsigned wanted) {
+    struct fixture f;
+    set_up(&f, 40, 0);
+    f.options.fsync = fsync;
+    f.options.group_blocks = 1;
+    atomic_store(&f.gate->syncs, 0);
+    assert_int_equal(follow(&f), 0);
+    assert_int_equal(atomic_load(&f.gate->syncs), wanted);
+    tear_down(&f);
+}
+
+static void test_fsync(void **state) {
+    count_syncs(SHR_FSYNC_ALWAYS, 41);
+    count_syncs(SHR_FSYNC_TIP, 6);
+    count_syncs(SHR_FSYNC_NEVER, 0);
+}
+
+/* What went through the guest before is committed, however slow the disk. */
+static void test_failing_block_with_others_pending(void **state) {
+    struct fixture f;
+    set_up(&f, 10, 0);
+    chain_extend(f.chain, 10, 1, 99);
+    chain_extend(f.chain, 11, 20, 1); /* so that nothing is near the tip */
+    atomic_store(&f.gate->slow, 20000);
+    assert_int_equal(follow(&f), SHREWD_TRAP);
+    assert_non_null(strstr(f.err.message, "block 11"));
+    assert_int_equal(tip_of(f.state), 10);
+    assert_int_equal(atomic_load(&f.progress.tip), 10);
+    chain_extend(f.chain, 10, 23, 4);
+    assert_int_equal(follow(&f), 0);
+    assert_equals_fresh(&f, 0);
+    tear_down(&f);
+}
+
+static void test_failing_write(void **state) {
+    struct fixture f;
+    set_up(&f, 60, 0);
+    f.options.exit_at = 20;
+    assert_int_equal(follow(&f), 0);
+    f.options.exit_at = SHR_NO_EXIT;
+    f.options.wait_for_space = true;
+    atomic_store(&f.gate->fail_with, SHREWD_IO);
+    assert_int_equal(follow(&f), SHREWD_IO);
+    assert_non_null(strstr(f.err.message, "21"));
+    assert_int_equal(tip_of(f.state), 20);
+    assert_int_equal(atomic_load(&f.progress.tip), 20);
+    atomic_store(&f.gate->fail_with, 0);
+    assert_int_equal(follow(&f), 0);
+    assert_equals_fresh(&f, 0);
+    tear_down(&f);
+}
+
 static void *run_follow(void *arg) {
     struct fixture *f = arg;
     return (void *)(intptr_t)follow(f);
+}
+
+static bool wait_trouble(struct fixture *f, bool wanted) {
+    struct shrewd_error trouble;
+    for (int i = 0; i < 1000 && shr_progress_trouble(&f->progress, &trouble) != wanted; i++) {
+        shr_stop_sleep(&f->stop, 10);
+    }
+    return shr_progress_trouble(&f->progress, &trouble) == wanted &&
+           (!wanted || strstr(trouble.message, "the gate is shut") != NULL);
+}
+
+/* A full disk: what it is about can be asked; with space again it goes on by itself. */
+static void test_full_disk(void **state) {
+    struct fixture f;
+    pthread_t thread;
+    void *result = NULL;
+    set_up(&f, 60, 0);
+    f.options.exit_at = 20;
+    assert_int_equal(follow(&f), 0);
+    f.options.exit_at = SHR_NO_EXIT;
+    atomic_store(&f.gate->fail_with, SHREWD_DISK_FULL);
+    assert_int_equal(follow(&f), SHREWD_DISK_FULL); /* unless it may wait */
+    f.options.wait_for_space = true;
+    pthread_create(&thread, NULL, run_follow, &f);
+    assert_true(wait_trouble(&f, true));
+    assert_int_equal(tip_of(f.state), 20);
+    assert_int_equal(atomic_load(&f.progress.tip), 20);
+    atomic_store(&f.gate->fail_with, 0);
+    pthread_join(thread, &result);
+    assert_int_equal((intptr_t)result, 0);
+    assert_true(wait_trouble(&f, false));
+    assert_equals_fresh(&f, 0);
+    atomic_store(&f.gate->fail_with, SHREWD_DISK_FULL);
+    chain_extend(f.chain, 58, 5, 2); /* rolling back fails in the same way */
+    pthread_create(&thread, NULL, run_follow, &f);
+    assert_true(wait_trouble(&f, true));
+    shr_stop_request(&f.stop); /* ends the waiting too */
+    pthread_join(thread, &result);
+    assert_int_equal((intptr_t)result, 0);
+    assert_int_equal(tip_of(f.state), 60);
+    tear_down(&f);
 }
 
 /* Blocks and reorgs arrive while it runs; then it is asked to stop. */
@@ -344,6 +468,11 @@ int main(void) {
         cmocka_unit_test(test_node_below_our_first_block),
         cmocka_unit_test(test_start_block),
         cmocka_unit_test(test_failing_block_stores_nothing),
+        cmocka_unit_test(test_any_grouping),
+        cmocka_unit_test(test_fsync),
+        cmocka_unit_test(test_failing_block_with_others_pending),
+        cmocka_unit_test(test_failing_write),
+        cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_live),
     };
     guest_signals_keep();
