@@ -27,6 +27,25 @@ struct window {
     uint8_t data[SEARCH_BYTES];
 };
 
+static void take_key_off(uint8_t *out, size_t len, uint64_t offset,
+                         const uint8_t key[SHR_FILES_KEY_SIZE]) {
+    uint8_t turned[SHR_FILES_KEY_SIZE]; /* the key as it lies over out[0 .. 8) */
+    for (size_t i = 0; i < SHR_FILES_KEY_SIZE; i++) {
+        turned[i] = key[(offset + i) % SHR_FILES_KEY_SIZE];
+    }
+    uint64_t word = shr_get_le64(turned);
+    if (word == 0) {
+        return;
+    }
+    size_t i = 0;
+    for (; i + sizeof word <= len; i += sizeof word) { /* many times as fast as by bytes */
+        shr_put_le64(out + i, shr_get_le64(out + i) ^ word);
+    }
+    for (; i < len; i++) {
+        out[i] ^= turned[i % SHR_FILES_KEY_SIZE];
+    }
+}
+
 int shr_files_read(uint8_t *out, size_t len, int fd, uint64_t offset,
                    const struct shr_files_file *file, struct shrewd_error *err) {
     for (size_t done = 0; done < len;) {
@@ -45,9 +64,7 @@ int shr_files_read(uint8_t *out, size_t len, int fd, uint64_t offset,
         }
         done += (size_t)got;
     }
-    for (size_t i = 0; i < len; i++) {
-        out[i] ^= file->key[(offset + i) % SHR_FILES_KEY_SIZE];
-    }
+    take_key_off(out, len, offset, file->key);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every benchmark, prints a table, writes bench.json: name -> {"value", "unit"}.
 
-Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, http, state).
+Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, files, http, state).
 Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
 import json
@@ -20,7 +20,8 @@ os.environ.setdefault("SHREWD_GUESTS", str(BUILD / "guest"))
 from harness.daemon import Daemon  # noqa: E402
 from harness.node import AUTH, Node  # noqa: E402
 
-SMALL_BLOCKS = 1000
+SMALL_BLOCKS = 10_000
+FILES_BLOCKS = 100  # full ones, in block files
 STATE_MILLIONS = os.environ.get("SHREWD_BENCH_MILLIONS", "16")  # 1 for a quick try
 WRK_SECONDS = 5
 GUEST = BUILD / "guest"
@@ -53,7 +54,8 @@ def part_mixed(results, scratch):
 def part_sync(results, scratch):
     node = Node().start()
     try:
-        node.mine(SMALL_BLOCKS)
+        for _ in range(SMALL_BLOCKS // 1000):
+            node.mine(1000)
         run(results, "bench_sync", node.url, AUTH, GUEST / "minimal.wasm", scratch / "sync",
             SMALL_BLOCKS)
     finally:
@@ -62,6 +64,13 @@ def part_sync(results, scratch):
 
 def part_state(results, scratch):
     run(results, "bench_state", scratch / "state", STATE_MILLIONS)
+
+
+def part_files(results, scratch):
+    """Full blocks in the format of a node's blocks/ folder."""
+    subprocess.run([str(BUILD / "test" / "bench" / "make_blocks"), str(scratch / "blocks"),
+                    str(FILES_BLOCKS)], stdout=subprocess.DEVNULL, check=True)
+    run(results, "bench_files", scratch / "blocks", GUEST / "minimal.wasm", scratch / "files")
 
 
 def microseconds(text):
@@ -104,8 +113,8 @@ def part_http(results, scratch):
 
 
 def main():
-    parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync, "http": part_http,
-             "state": part_state}
+    parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync,
+             "files": part_files, "http": part_http, "state": part_state}
     results = {}
     with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
         for name in sys.argv[2:] or parts:
