@@ -1,6 +1,7 @@
 #include "state/cache.h"
 
 #include "base/alloc.h"
+#include "base/same.h"
 #include "state/key_hash.h"
 #include "state/reclaim.h"
 
@@ -8,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define WAYS 7
 #define SHARDS_MAX 64
@@ -19,6 +21,7 @@
 #define WAITING_SHARE 8 /* of a shard's share: unlinked, not yet freed */
 #define WAITING_MIN 32  /* fewer are not worth a look at every reader */
 #define MALLOC_OVERHEAD 8
+#define HUGE_PAGE ((size_t)2 << 20)
 
 enum kind { NEWEST_VALUE, NEWEST_ABSENT, PAST_VALUE, PAST_ABSENT };
 
@@ -61,7 +64,6 @@ struct shr_cache {
     size_t n_shards, sets_per_shard; /* powers of two */
     size_t share;                    /* bytes of entries in a shard */
     size_t entry_max;
-    void *table; /* `sets` begins at its first cache line */
     struct set *sets;
     _Alignas(SHR_CACHE_LINE) _Atomic uint64_t generation;
     _Atomic uint64_t epoch;
@@ -90,6 +92,19 @@ static size_t power_of_two_below(size_t n) {
     return power;
 }
 
+/* Zeroed pages that are not there until they are used. A look-up goes to any of them: as small
+ * pages they would take up the whole TLB, the guest's share too. */
+static struct set *table_new(size_t size) {
+    void *table = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED) {
+        shr_out_of_memory(size);
+    }
+    if (size >= HUGE_PAGE) {
+        madvise(table, size, MADV_HUGEPAGE); /* a wish */
+    }
+    return table;
+}
+
 struct shr_cache *shr_cache_new(size_t bytes) {
     struct shr_cache *cache = aligned_alloc(SHR_CACHE_LINE, sizeof *cache);
     if (cache == NULL) {
@@ -106,12 +121,7 @@ struct shr_cache *shr_cache_new(size_t bytes) {
     cache->share = share - cache->sets_per_shard * sizeof(struct set);
     cache->entry_max =
         share / ENTRY_SHARE < ENTRY_BYTES_MAX ? share / ENTRY_SHARE : ENTRY_BYTES_MAX;
-    /* Zeroed pages that are not there until they are used, unlike aligned ones. */
-    size_t n_sets = cache->n_shards * cache->sets_per_shard;
-    cache->table = shr_alloc_array(n_sets + 1, sizeof(struct set));
-    size_t past_line = (uintptr_t)cache->table % sizeof(struct set);
-    cache->sets = (struct set *)(void *)((uint8_t *)cache->table +
-                                         (past_line == 0 ? 0 : sizeof(struct set) - past_line));
+    cache->sets = table_new(cache->n_shards * cache->sets_per_shard * sizeof(struct set));
     for (size_t i = 0; i < cache->n_shards; i++) {
         int failed = pthread_mutex_init(&cache->shards[i].lock, NULL);
         assert(failed == 0); /* cannot fail with default attributes on Linux */
@@ -138,7 +148,7 @@ void shr_cache_free(struct shr_cache *cache) {
         free(shard->waiting);
         pthread_mutex_destroy(&shard->lock);
     }
-    free(cache->table);
+    munmap(cache->sets, cache->n_shards * cache->sets_per_shard * sizeof(struct set));
     free(cache);
 }
 
@@ -201,12 +211,11 @@ struct subject {
     uint32_t height; /* past */
 };
 
-static bool entry_is_of(const struct entry *entry, const struct subject *subject) {
+static inline bool entry_is_of(const struct entry *entry, const struct subject *subject) {
     return entry->hash == subject->hash && entry->key_len == subject->key.len &&
            is_past((enum kind)entry->kind) == subject->past &&
            (!subject->past || entry->height == subject->height) &&
-           (subject->key.len == 0 ||
-            memcmp(entry->bytes, subject->key.data, subject->key.len) == 0);
+           shr_same(entry->bytes, subject->key.data, subject->key.len);
 }
 
 static struct shard *shard_of(struct shr_cache *cache, uint64_t hash) {
@@ -227,7 +236,7 @@ static uint64_t fitting_ways(uint64_t tags, uint64_t tag) {
     return (differs - 0x0101010101010101u) & ~differs & 0x0080808080808080u;
 }
 
-static struct entry *find(struct set *set, const struct subject *subject, size_t *way) {
+static inline struct entry *find(struct set *set, const struct subject *subject, size_t *way) {
     uint64_t fitting =
         fitting_ways(atomic_load_explicit(&set->tags, memory_order_acquire), tag_of(subject->hash));
     for (; fitting != 0; fitting &= fitting - 1) {
@@ -290,6 +299,8 @@ static enum shr_cache_answer get_past(struct shr_cache *cache, const struct shr_
 enum shr_cache_answer shr_cache_get(struct shr_cache *cache, const struct shr_cache_at *at,
                                     struct shr_buf *value, uint32_t *written_at,
                                     struct shr_bytes key, uint64_t hash, uint32_t height) {
+    /* Entering is a barrier: the line is on its way before. */
+    __builtin_prefetch(set_of(cache, shard_of(cache, hash), hash));
     struct shr_reclaim_slot *slot = shr_reclaim_enter(&cache->reclaim);
     if (slot == NULL) {
         return SHR_CACHE_MISS;

@@ -102,6 +102,11 @@ uint64_t shr_reader_generation(const struct shr_reader *reader) {
     return reader->at.generation;
 }
 
+/* Within an epoch the chain only grows: what a height holds stays what it is. */
+uint64_t shr_reader_version(const struct shr_reader *reader, uint32_t height) {
+    return (reader->at.epoch + 1) << 32 | height;
+}
+
 uint64_t shr_state_generation(struct shr_state *state) {
     return atomic_load(&state->generation);
 }

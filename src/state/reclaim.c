@@ -1,7 +1,5 @@
 #include "state/reclaim.h"
 
-#include <stddef.h>
-
 void shr_reclaim_init(struct shr_reclaim *reclaim) {
     atomic_init(&reclaim->now, 1);
     for (size_t i = 0; i < SHR_RECLAIM_SLOTS; i++) {
@@ -11,30 +9,22 @@ void shr_reclaim_init(struct shr_reclaim *reclaim) {
     }
 }
 
-/* Threads start their search at slots of their own, so that each keeps its line to itself. */
-static unsigned first_slot(void) {
+_Thread_local unsigned shr_reclaim_first;
+
+unsigned shr_reclaim_number(void) {
     static _Atomic unsigned n_threads;
-    static _Thread_local unsigned number; /* from 1 */
-    if (number == 0) {
-        number = atomic_fetch_add_explicit(&n_threads, 1, memory_order_relaxed) + 1;
-    }
-    return number;
+    shr_reclaim_first = atomic_fetch_add_explicit(&n_threads, 1, memory_order_relaxed) + 1;
+    return shr_reclaim_first;
 }
 
-struct shr_reclaim_slot *shr_reclaim_enter(struct shr_reclaim *reclaim) {
-    unsigned first = first_slot();
-    for (unsigned i = 0; i < SHR_RECLAIM_SLOTS; i++) {
-        struct shr_reclaim_slot *slot = &reclaim->slots[(first + i) % SHR_RECLAIM_SLOTS];
-        uint64_t nobody = 0;
-        if (atomic_compare_exchange_strong(&slot->held, &nobody, atomic_load(&reclaim->now))) {
+struct shr_reclaim_slot *shr_reclaim_search(struct shr_reclaim *reclaim, unsigned first) {
+    for (unsigned i = 1; i < SHR_RECLAIM_SLOTS; i++) {
+        struct shr_reclaim_slot *slot = shr_reclaim_try(reclaim, first + i);
+        if (slot != NULL) {
             return slot;
         }
     }
     return NULL;
-}
-
-void shr_reclaim_leave(struct shr_reclaim_slot *slot) {
-    atomic_store_explicit(&slot->held, 0, memory_order_release);
 }
 
 uint64_t shr_reclaim_stamp(struct shr_reclaim *reclaim) {

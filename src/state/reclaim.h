@@ -13,6 +13,8 @@
 #define SHR_STATE_RECLAIM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SHR_CACHE_LINE 64
@@ -30,9 +32,31 @@ struct shr_reclaim {
 };
 
 void shr_reclaim_init(struct shr_reclaim *reclaim);
+
+/* Threads start their search at slots of their own, so that each keeps its line to itself. */
+extern _Thread_local unsigned shr_reclaim_first; /* from 1; 0: not numbered yet */
+unsigned shr_reclaim_number(void);
+/* The slots from `first` on, that one left out. */
+struct shr_reclaim_slot *shr_reclaim_search(struct shr_reclaim *reclaim, unsigned first);
+
+static inline struct shr_reclaim_slot *shr_reclaim_try(struct shr_reclaim *reclaim, unsigned at) {
+    struct shr_reclaim_slot *slot = &reclaim->slots[at % SHR_RECLAIM_SLOTS];
+    uint64_t nobody = 0;
+    bool mine = atomic_compare_exchange_strong(&slot->held, &nobody, atomic_load(&reclaim->now));
+    return mine ? slot : NULL;
+}
+
 /* NULL when every slot is taken: then look at nothing. */
-struct shr_reclaim_slot *shr_reclaim_enter(struct shr_reclaim *reclaim);
-void shr_reclaim_leave(struct shr_reclaim_slot *slot);
+static inline struct shr_reclaim_slot *shr_reclaim_enter(struct shr_reclaim *reclaim) {
+    unsigned first = shr_reclaim_first != 0 ? shr_reclaim_first : shr_reclaim_number();
+    struct shr_reclaim_slot *slot = shr_reclaim_try(reclaim, first);
+    return slot != NULL ? slot : shr_reclaim_search(reclaim, first);
+}
+
+static inline void shr_reclaim_leave(struct shr_reclaim_slot *slot) {
+    atomic_store_explicit(&slot->held, 0, memory_order_release);
+}
+
 uint64_t shr_reclaim_stamp(struct shr_reclaim *reclaim);
 /* Costs a look at every slot: worth it for dozens of objects at a time. */
 uint64_t shr_reclaim_horizon(struct shr_reclaim *reclaim);

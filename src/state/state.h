@@ -132,6 +132,8 @@ void shr_reader_close(struct shr_reader *reader);
 /* Goes up by one with each block and rollback: two readers of a state with equal generations are
  * the same picture, but for the past that pruning may have removed in between. */
 uint64_t shr_reader_generation(const struct shr_reader *reader);
+/* Never 0. Two readers of one state with equal numbers for a height have the same values there. */
+uint64_t shr_reader_version(const struct shr_reader *reader, uint32_t height);
 /* Of the newest picture; it may be out of date by the time it is looked at. */
 uint64_t shr_state_generation(struct shr_state *state);
 /* Height and hash of the last block applied; false when there is none. Costs nothing. */

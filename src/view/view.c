@@ -79,6 +79,7 @@ int shr_view_run(struct shr_instance *instance, struct shr_buf *out, struct shr_
         .height = height,
         .payload = call->input,
         .host = &host,
+        .version = shr_reader_version(reader, height),
     };
     return explain(shr_instance_view(instance, out, &guest, deadline, err), deadline, err);
 }

@@ -96,6 +96,9 @@ struct shr_guest_call {
     const struct shr_guest_host *host;
     uint64_t memory_max; /* bytes; 0 means SHR_GUEST_MEMORY_MAX. Indexing must pass 0. */
     size_t result_max;   /* bytes a view may return; 0 means 256 MiB */
+    /* Calls with one version, not 0, in one instance: host->get gives the same answers to all of
+     * them, and need not be asked twice. */
+    uint64_t version;
 };
 
 /* Indexing: a fresh instance runs `_start`. SHREWD_TRAP (message: the trap, the wasm functions

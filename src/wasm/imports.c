@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/endian.h"
 #include "base/log.h"
+#include "base/same.h"
 #include "wasm/flush.h"
 
 #include <assert.h>
@@ -159,35 +160,51 @@ static wasm_trap_t *load_input(struct shr_run *run, wasmtime_val_raw_t *args) {
     return trap;
 }
 
-static __attribute__((noinline)) wasm_trap_t *ask_host(struct shr_run *run, struct shr_bytes key) {
+static __attribute__((noinline)) wasm_trap_t *ask_host(struct shr_run *run, struct shr_bytes key,
+                                                       uint64_t hash) {
     run->cached = false;
     const struct shr_guest_host *host = run->call->host;
-    int code = host->get(host->ctx, &run->cached_value, key, &run->fault);
+    int code = host->get(host->ctx, &run->asked_value, key, &run->fault);
     if (code != 0 && code != SHREWD_NOT_FOUND) {
         run->fault.code = code;
         run->fault_is_host = true;
         return trap_now();
     }
     run->fault.code = 0;
-    if (key.len <= run->cached_key.cap && key.len > 0) {
-        memcpy(run->cached_key.data, key.data, key.len);
-        run->cached_key.len = key.len;
-    } else {
-        shr_buf_set(&run->cached_key, key);
-    }
+    shr_buf_set(&run->asked_key, key);
+    run->cached_key = shr_buf_bytes(&run->asked_key);
+    run->cached_value = shr_buf_bytes(&run->asked_value);
     run->cached_found = code == 0;
     run->cached = true;
+    if (run->remembers) {
+        shr_memo_add(&run->memo, key, hash, code == 0 ? &run->cached_value : NULL);
+    }
     return NULL;
 }
 
-/* Fills the run's one-entry cache with the value of `key`. Nothing a guest does during a run
- * changes what it reads, so the entry stays right until the run ends. */
+/* What earlier calls have read, else the host. */
+static wasm_trap_t *look_further(struct shr_run *run, struct shr_bytes key) {
+    uint64_t hash = 0;
+    if (run->remembers && !run->memo.useless) {
+        hash = shr_memo_hash(key);
+        if (shr_memo_get(&run->memo, &key, hash, &run->cached_value)) {
+            run->cached_key = key;
+            run->cached_found = run->cached_value.data != NULL;
+            run->cached = true;
+            return NULL;
+        }
+    }
+    return ask_host(run, key, hash);
+}
+
+/* Finds the value of `key`. Nothing a guest does during a run changes what it reads, so the last
+ * one found stays right until the run ends. */
 static inline wasm_trap_t *look_up(struct shr_run *run, struct shr_bytes key) {
     if (run->cached && key.len == run->cached_key.len &&
-        (key.len == 0 || memcmp(key.data, run->cached_key.data, key.len) == 0)) {
+        shr_same(key.data, run->cached_key.data, key.len)) {
         return NULL;
     }
-    return ask_host(run, key);
+    return look_further(run, key);
 }
 
 static wasm_trap_t *get_len(struct shr_run *run, wasmtime_val_raw_t *args) {

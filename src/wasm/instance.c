@@ -81,8 +81,9 @@ void shr_instance_free(struct shr_instance *instance) {
     }
     wasmtime_store_delete(instance->store);
     shr_watch_remove(&instance->run.watch);
-    shr_buf_free(&instance->run.cached_key);
-    shr_buf_free(&instance->run.cached_value);
+    shr_buf_free(&instance->run.asked_key);
+    shr_buf_free(&instance->run.asked_value);
+    shr_memo_free(&instance->run.memo);
     free(instance);
 }
 
@@ -122,6 +123,11 @@ static int run_call(struct shr_instance *instance, struct shr_buf *out,
     run->call = call;
     run->flushed = false;
     run->cached = false;
+    /* Not in its first call, which may be its only one. */
+    run->remembers = call->version != 0 && instance->stage == READY;
+    if (run->remembers) {
+        shr_memo_begin(&run->memo, call->version);
+    }
     run->cost = (struct shr_instance_cost){0};
     run->fault.code = 0;
     run->fault_is_host = false;
@@ -176,7 +182,8 @@ bool shr_instance_usable(const struct shr_instance *instance) {
 }
 
 uint64_t shr_instance_memory(const struct shr_instance *instance) {
-    return instance->run.memory != NULL ? instance->run.memory->size : 0;
+    uint64_t memory = instance->run.memory != NULL ? instance->run.memory->size : 0;
+    return memory + shr_memo_bytes(&instance->run.memo);
 }
 
 void shr_instance_measure(struct shr_instance *instance, bool on) {

@@ -49,7 +49,7 @@ int shr_instance_index(struct shr_instance *instance, const struct shr_guest_cal
 /* False once a call in it trapped, was ended, or failed inside the guest: its memory may be in any
  * state and must not answer again. */
 bool shr_instance_usable(const struct shr_instance *instance);
-/* Bytes of linear memory it holds now. */
+/* Bytes it holds now: linear memory, and what it has read, remembered. */
 uint64_t shr_instance_memory(const struct shr_instance *instance);
 /* Host calls the last call made, and the time it spent in them (0 unless measuring is on): for
  * `shrewd bench`. */

@@ -5,6 +5,7 @@
 #include "wasm/guest.h"
 #include "wasm/instance.h"
 #include "wasm/loops.h"
+#include "wasm/memo.h"
 #include "wasm/watchdog.h"
 
 #include <pthread.h>
@@ -71,11 +72,16 @@ struct shr_run {
     bool measures; /* the time spent in imports */
     uint32_t log_lines_max;
     struct shr_instance_cost cost;
-    /* The last key looked up: __get_len and then __get of one key is one lookup. */
+    /* The last key looked up: __get_len and then __get of one key is one lookup. Views into the
+     * two buffers, or into the memo. */
     bool cached;
     bool cached_found;
-    struct shr_buf cached_key;
-    struct shr_buf cached_value;
+    struct shr_bytes cached_key;
+    struct shr_bytes cached_value;
+    struct shr_buf asked_key;
+    struct shr_buf asked_value;
+    struct shr_memo memo;
+    bool remembers; /* the call uses the memo */
     /* What an import function ended the run with; code 0 when none did. */
     struct shrewd_error fault;
     bool fault_is_host; /* the host's own error: passed on unchanged */

@@ -91,6 +91,31 @@ static void what_the_host_said_is_asked_again(void **state) {
     shr_instance_free(instance);
 }
 
+static int view_of(struct shr_instance *instance, const char *name, uint64_t version) {
+    struct shr_guest_call call = {.entry = name,
+                                  .height = 7,
+                                  .payload = shr_bytes_str("abc"),
+                                  .host = &bench.host,
+                                  .version = version};
+    return shr_instance_view(instance, &out, &call, NULL, &err);
+}
+
+/* Of one version a warm instance asks once; its first call, which may be the only one, keeps
+ * nothing. */
+static void what_a_version_holds_is_remembered(void **state) {
+    struct shr_instance *instance = make(NULL);
+    static const struct {
+        uint64_t version;
+        unsigned gets;
+    } calls[] = {{5, 1}, {5, 2}, {5, 2}, {5, 2}, {6, 3}, {6, 3}, {5, 4}, {0, 5}, {5, 5}};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        assert_int_equal(view_of(instance, "value", calls[i].version), 0);
+        assert_true(shr_bytes_eq(shr_buf_bytes(&out), shr_bytes_str("value")));
+        assert_int_equal(bench.gets, calls[i].gets);
+    }
+    shr_instance_free(instance);
+}
+
 static void each_call_has_its_own_input(void **state) {
     struct shr_instance *instance = make(NULL);
     for (uint32_t height = 0; height < 5; height++) {
@@ -286,6 +311,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_lives_from_call_to_call),
         cmocka_unit_test(what_the_host_said_is_asked_again),
+        cmocka_unit_test(what_a_version_holds_is_remembered),
         cmocka_unit_test(each_call_has_its_own_input),
         cmocka_unit_test(a_failure_spends_it),
         cmocka_unit_test(an_unknown_view_does_not),
