@@ -1,8 +1,9 @@
 /* One HTTP request from its first header to the last byte of its answer.
  *
- * An HTTP thread receives the body, parses it, and answers at once what runs no guest. A body that
- * does is queued for a worker with its connection suspended; the worker builds the reply and
- * resumes the connection, whose HTTP thread then sends it.
+ * An HTTP thread receives the body, parses it, and answers at once what runs no guest, and calls of
+ * views that lately were brief, in a warm instance: to hand such a call over and back takes longer
+ * than it runs. Any other is queued for a worker with its connection suspended; the worker builds
+ * the reply and resumes the connection, whose HTTP thread then sends it.
  */
 #include "rpc/http.h"
 
@@ -186,9 +187,24 @@ int shr_http_hangups_start(struct shr_server *server, struct shrewd_error *err) 
     return shr_hangups_start(&server->hangups, &options, err);
 }
 
+/* Answers at once, or not at all: a call that turns out not to be brief, or fails, is begun again
+ * by a worker, which measures it and says why. */
+static bool answer_at_once(struct request *request) {
+    struct shr_server *server = request->server;
+    bool brief = shr_lane_brief(&server->lanes, request->kind);
+    uint64_t start_ns = shr_now_ns();
+    bool done = shr_rpc_body_answer_at_once(&request->reply, &request->parsed, &server->env, brief);
+    uint64_t took_ns = shr_now_ns() - start_ns;
+    if (brief && took_ns > SHR_LANE_BRIEF_NS) { /* the next one is measured by a worker */
+        shr_lane_ended(&server->lanes, request->kind, SHR_LANE_BRIEF_NS + 1, 0);
+    } else if (brief && done) {
+        shr_lane_ended(&server->lanes, request->kind, took_ns, 0);
+    }
+    return done;
+}
+
 static enum MHD_Result hand_over(struct request *request) {
     struct shr_server *server = request->server;
-    request->kind = shr_lane_kind(&request->parsed);
     request->job.run = run_job;
     request->job.slow = shr_lane_slow(&server->lanes, request->kind);
     request->phase = QUEUED;
@@ -222,8 +238,11 @@ static enum MHD_Result answer_post(struct request *request) {
         uint32_t errors =
             shr_rpc_body_answer(&request->reply, &request->parsed, &server->env, NULL);
         atomic_fetch_add(&server->stats.faults, errors);
-    } else if (!shr_rpc_body_answer_cached(&request->reply, &request->parsed, &server->env)) {
-        return hand_over(request);
+    } else {
+        request->kind = shr_lane_kind(&request->parsed);
+        if (!answer_at_once(request)) {
+            return hand_over(request);
+        }
     }
     release_body(request);
     return send_rpc(request);

@@ -258,8 +258,8 @@ uint32_t shr_rpc_body_answer(struct shr_buf *reply, const struct shr_rpc_body *b
     return errors;
 }
 
-bool shr_rpc_body_answer_cached(struct shr_buf *reply, const struct shr_rpc_body *body,
-                                struct shr_rpc_env *env) {
+bool shr_rpc_body_answer_at_once(struct shr_buf *reply, const struct shr_rpc_body *body,
+                                 struct shr_rpc_env *env, bool quick) {
     const struct shr_rpc_call *call = body->calls;
     if (body->batch || body->json.text.len > CACHED_BODY_MAX) {
         return false;
@@ -267,7 +267,7 @@ bool shr_rpc_body_answer_cached(struct shr_buf *reply, const struct shr_rpc_body
     size_t before = reply->len;
     write_head(reply, &body->json, call->id);
     shr_buf_add_str(reply, ",\"result\":");
-    if (!shr_method_cached(env, reply, call->method, &body->json, call->params)) {
+    if (!shr_method_at_once(env, reply, call->method, &body->json, call->params, quick)) {
         reply->len = before;
         return false;
     }

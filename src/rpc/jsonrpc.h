@@ -39,9 +39,10 @@ struct shr_bytes shr_rpc_body_subject(const struct shr_rpc_body *body);
 uint32_t shr_rpc_body_answer(struct shr_buf *reply, const struct shr_rpc_body *body,
                              struct shr_rpc_env *env, const _Atomic bool *gone);
 /* Appends the reply when the body is one view call whose answer is at hand without running a
- * guest; else appends nothing and returns false. For bodies that need a worker. */
-bool shr_rpc_body_answer_cached(struct shr_buf *reply, const struct shr_rpc_body *body,
-                                struct shr_rpc_env *env);
+ * guest, or, with `quick`, when a warm instance has it at once; else appends nothing and returns
+ * false. For bodies that need a worker. */
+bool shr_rpc_body_answer_at_once(struct shr_buf *reply, const struct shr_rpc_body *body,
+                                 struct shr_rpc_env *env, bool quick);
 /* The same error for every call of the body (its id each), without running any. */
 void shr_rpc_body_refuse(struct shr_buf *reply, const struct shr_rpc_body *body, int code,
                          const char *message);

@@ -16,6 +16,11 @@ bool shr_lane_slow(const struct shr_lanes *lanes, uint32_t kind) {
     return lately == 0 || lately > SHR_LANE_LONG_NS;
 }
 
+bool shr_lane_brief(const struct shr_lanes *lanes, uint32_t kind) {
+    uint64_t lately = atomic_load_explicit(&lanes->lately_ns[kind], memory_order_relaxed);
+    return lately != 0 && lately <= SHR_LANE_BRIEF_NS;
+}
+
 void shr_lane_ended(struct shr_lanes *lanes, uint32_t kind, uint64_t cpu_ns, uint64_t wall_ns) {
     uint64_t ns = cpu_ns > wall_ns / 100 ? cpu_ns : wall_ns / 100;
     _Atomic uint64_t *lately = &lanes->lately_ns[kind];

@@ -11,6 +11,7 @@
 
 #define SHR_LANE_KINDS 256u        /* kinds that meet in one slot share their fate */
 #define SHR_LANE_LONG_NS 10000000u /* of a processor */
+#define SHR_LANE_BRIEF_NS 200000u  /* lately no more than this: brief */
 
 struct shr_lanes {
     _Atomic uint64_t lately_ns[SHR_LANE_KINDS]; /* 0: no call has ended yet */
@@ -19,6 +20,8 @@ struct shr_lanes {
 /* Of a body that needs a worker. */
 uint32_t shr_lane_kind(const struct shr_rpc_body *body);
 bool shr_lane_slow(const struct shr_lanes *lanes, uint32_t kind);
+/* Handing such a call to another thread would take about as long as running it. */
+bool shr_lane_brief(const struct shr_lanes *lanes, uint32_t kind);
 /* A call of the kind ended. A long one counts for the next few dozens. What counts is what it kept
  * a processor busy for; time in which it had none, or waited, counts a hundredth: on a busy machine
  * a short call may take long. */

@@ -227,9 +227,9 @@ int shr_method_run(struct shr_rpc_env *env, struct shr_buf *out, const struct sh
     return rc;
 }
 
-bool shr_method_cached(struct shr_rpc_env *env, struct shr_buf *out,
-                       const struct shr_method *method, const struct shr_json *json,
-                       uint32_t params) {
+bool shr_method_at_once(struct shr_rpc_env *env, struct shr_buf *out,
+                        const struct shr_method *method, const struct shr_json *json,
+                        uint32_t params, bool quick) {
     if (method->run != run_view) {
         return false;
     }
@@ -237,9 +237,12 @@ bool shr_method_cached(struct shr_rpc_env *env, struct shr_buf *out,
     struct shr_buf name = {0}, input = {0}, result = {0};
     struct shr_params bound;
     struct shr_view_call call;
+    const struct shr_rpc_source *source = &env->source;
+    bool (*look)(void *ctx, struct shr_buf *out, const struct shr_view_call *call) =
+        quick && source->quick != NULL ? source->quick : source->cached;
     bool found = shr_params_bind(&bound, &method->params, json, params, NULL) == 0 &&
                  view_call(env, &call, &name, &input, &bound, NULL) == 0 &&
-                 env->source.cached(env->source.ctx, &result, &call);
+                 look(source->ctx, &result, &call);
     if (found) {
         add_hex(out, shr_buf_bytes(&result));
         count(env, method, false, start_ns);

@@ -43,10 +43,10 @@ const struct shr_method *shr_method_find(struct shr_bytes name);
 int shr_method_run(struct shr_rpc_env *env, struct shr_buf *out, const struct shr_method *method,
                    const struct shr_json *json, uint32_t params, const _Atomic bool *cancel,
                    struct shrewd_error *err);
-/* Appends the result of a view and counts it when the result is at hand without running a guest;
- * else appends nothing and returns false. */
-bool shr_method_cached(struct shr_rpc_env *env, struct shr_buf *out,
-                       const struct shr_method *method, const struct shr_json *json,
-                       uint32_t params);
+/* Appends the result of a view and counts it when the result is at hand without running a guest,
+ * or, with `quick`, when a warm instance has it at once; else appends nothing and returns false. */
+bool shr_method_at_once(struct shr_rpc_env *env, struct shr_buf *out,
+                        const struct shr_method *method, const struct shr_json *json,
+                        uint32_t params, bool quick);
 
 #endif

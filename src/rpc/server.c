@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HTTP_THREADS 2u
+#define HTTP_THREADS_MIN 2u /* one for each processor, within these bounds */
+#define HTTP_THREADS_MAX 16u
 #define CONNECTIONS_MAX 4096u
 #define SPARE_FILES 1024u /* for the database and the node */
 #define IDLE_SECONDS 120u
@@ -94,14 +95,23 @@ static void free_server(struct shr_server *server) {
     free(server);
 }
 
+static unsigned http_threads(void) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (processors <= (long)HTTP_THREADS_MIN) {
+        return HTTP_THREADS_MIN;
+    }
+    return processors < (long)HTTP_THREADS_MAX ? (unsigned)processors : HTTP_THREADS_MAX;
+}
+
 static int start_daemon(struct shr_server *server, int fd, const char *host,
                         struct shrewd_error *err) {
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         shr_http_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, connections_max(), MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-        MHD_OPTION_NOTIFY_COMPLETED, shr_http_completed, server, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, http_threads(),
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)SHR_GUEST_THREAD_STACK, MHD_OPTION_CONNECTION_LIMIT,
+        connections_max(), MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED,
+        shr_http_completed, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
         return shr_fail(err, SHREWD_IO, "cannot start the HTTP server on %s:%u", host,
                         server->port);

@@ -27,6 +27,10 @@ static bool source_cached(void *ctx, struct shr_buf *out, const struct shr_view_
     return shr_views_cached(shr_lib_views(ctx), out, call);
 }
 
+static bool source_quick(void *ctx, struct shr_buf *out, const struct shr_view_call *call) {
+    return shr_views_quick(shr_lib_views(ctx), out, call);
+}
+
 static void source_stats(void *ctx, struct shr_views_stats *out) {
     shr_views_stats(shr_lib_views(ctx), out);
 }
@@ -42,6 +46,7 @@ struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
                                    .view = source_view,
                                    .preview = source_preview,
                                    .cached = source_cached,
+                                   .quick = source_quick,
                                    .stats = source_stats,
                                    .info = source_info};
 }

@@ -23,6 +23,9 @@ struct shr_rpc_source {
                    struct shrewd_error *err);
     /* The view's answer when it is at hand without running a guest. On any thread. */
     bool (*cached)(void *ctx, struct shr_buf *out, const struct shr_view_call *call);
+    /* As `cached`, or from a warm instance if that takes next to no time; on threads with
+     * SHR_GUEST_THREAD_STACK. May be NULL. */
+    bool (*quick)(void *ctx, struct shr_buf *out, const struct shr_view_call *call);
     void (*stats)(void *ctx, struct shr_views_stats *out);
     /* What is stored: for metrics. NULL: not known. */
     int (*info)(void *ctx, struct shrewd_info *out, struct shrewd_error *err);

@@ -52,6 +52,10 @@ int shr_views_preview(struct shr_views *views, struct shr_buf *out, struct shr_b
  * it does not. */
 bool shr_views_cached(struct shr_views *views, struct shr_buf *out,
                       const struct shr_view_call *call);
+/* The answer when the result cache or a warm instance has it within a few milliseconds; needs
+ * SHR_GUEST_THREAD_STACK. False when not, and when the view fails: shr_views_call will say why. */
+bool shr_views_quick(struct shr_views *views, struct shr_buf *out,
+                     const struct shr_view_call *call);
 /* The tip changed: instances and answers of versions that are gone make room. Cheap. */
 void shr_views_on_tip(struct shr_views *views);
 

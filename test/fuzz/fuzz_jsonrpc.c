@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     shr_rpc_body_parse(&body, text);
     compare_parsers(&body, text);
     struct shr_buf reply = {0};
-    if (!shr_rpc_body_needs_worker(&body) || !shr_rpc_body_answer_cached(&reply, &body, &env)) {
+    if (!shr_rpc_body_needs_worker(&body) ||
+        !shr_rpc_body_answer_at_once(&reply, &body, &env, false)) {
         shr_rpc_body_answer(&reply, &body, &env, NULL);
     }
     if (reply.len > 0) {

@@ -365,13 +365,42 @@ static void test_cached(void **state) {
         struct shr_buf reply = {0};
         shr_rpc_body_parse(&parsed, shr_bytes_str(examples[i].body));
         assert_true(shr_rpc_body_needs_worker(&parsed));
-        bool found = shr_rpc_body_answer_cached(&reply, &parsed, env);
+        bool found = shr_rpc_body_answer_at_once(&reply, &parsed, env, false);
         assert_int_equal(found, examples[i].reply != NULL);
         assert_string_equal(shr_buf_cstr(&reply), found ? examples[i].reply : "");
         shr_buf_free(&reply);
         shr_rpc_body_free(&parsed);
     }
     assert_int_equal(atomic_load(&env->stats[0].calls), 2);
+    free(env);
+}
+
+static bool quick_echo(void *ctx, struct shr_buf *out, const struct shr_view_call *call) {
+    bool echo = strcmp(call->view, "echo") == 0;
+    if (echo) {
+        shr_buf_set(out, call->input);
+    }
+    return echo;
+}
+
+/* What a warm instance has at once is given so only to those who ask for it. */
+static void test_quick(void **state) {
+    static const char *const bodies[] = {CALL("metashrew_view", "[\"echo\",\"0xab\"]"),
+                                         CALL("metashrew_view", "[\"height\",\"0x\"]")};
+    struct shr_rpc_env *env = calloc(1, sizeof *env);
+    assert_non_null(env);
+    env->source = fake_source(&fake);
+    for (int i = 0; i < 6; i++) {
+        struct shr_rpc_body parsed;
+        struct shr_buf reply = {0};
+        shr_rpc_body_parse(&parsed, shr_bytes_str(bodies[i % 2]));
+        env->source.quick = i < 4 ? quick_echo : NULL;
+        bool found = shr_rpc_body_answer_at_once(&reply, &parsed, env, i < 2 || i >= 4);
+        assert_int_equal(found, i == 0);
+        assert_string_equal(shr_buf_cstr(&reply), found ? RESULT("\"0xab\"") : "");
+        shr_buf_free(&reply);
+        shr_rpc_body_free(&parsed);
+    }
     free(env);
 }
 
@@ -382,6 +411,7 @@ int main(void) {
         cmocka_unit_test(test_faults),          cmocka_unit_test(test_batches),
         cmocka_unit_test(test_bounds),          cmocka_unit_test(test_gone),
         cmocka_unit_test(test_nothing_indexed), cmocka_unit_test(test_cached),
+        cmocka_unit_test(test_quick),
     };
     return cmocka_run_group_tests_name("jsonrpc", tests, NULL, NULL);
 }

@@ -180,6 +180,47 @@ static void test_fresh_mode(void **state) {
     shrewd_close(shrewd);
 }
 
+/* --- At once --- */
+
+static bool quick(struct shrewd *shrewd, const char *view, uint32_t height) {
+    struct shr_buf out = {0};
+    struct shr_view_call call = {.view = view, .height = height};
+    bool found = shr_views_quick(shr_lib_views(shrewd), &out, &call);
+    shr_buf_free(&out);
+    return found;
+}
+
+/* A warm instance of the version answers, or nobody does; a call that takes long or fails is left
+ * to those who may wait. */
+static void test_quick(void **state) {
+    struct shrewd *shrewd = open_versions(&(struct shrewd_view_options){0}, NULL);
+    struct shr_hash genesis = shr_network_by_name("regtest")->genesis_hash;
+    assert_false(quick(shrewd, "counter", SHR_LATEST));
+    assert_int_equal(number(shrewd, "counter", 0), 1);
+    assert_true(quick(shrewd, "counter", SHR_LATEST));
+    assert_int_equal(number(shrewd, "counter", 0), 3);
+    extend(shrewd, &genesis, 1, 1);
+    assert_false(quick(shrewd, "counter", SHR_LATEST));
+    assert_true(quick(shrewd, "counter", 0));
+    assert_false(quick(shrewd, "counter", 2));
+    uint64_t calls = stats_of(shrewd).calls;
+    assert_false(quick(shrewd, "traps", 0)); /* and its instance is gone */
+    assert_false(quick(shrewd, "counter", 0));
+    assert_int_equal(number(shrewd, "counter", SHR_LATEST), 1);
+    uint64_t start = shr_now_ns();
+    assert_false(quick(shrewd, "spins", SHR_LATEST));
+    assert_in_range(shr_now_ns() - start, 1000000, 5000000000);
+    assert_int_equal(stats_of(shrewd).calls, calls + 1);
+    assert_int_equal(stats_of(shrewd).traps + stats_of(shrewd).timeouts, 0);
+    shrewd_close(shrewd);
+    shrewd = open_versions(&(struct shrewd_view_options){.fresh = true}, NULL);
+    assert_false(quick(shrewd, "version", 0));
+    check_version(shrewd, 0, 0, &genesis);
+    assert_true(quick(shrewd, "version", 0)); /* kept */
+    assert_int_equal(stats_of(shrewd).cached, 1);
+    shrewd_close(shrewd);
+}
+
 /* --- Answers kept --- */
 
 static bool cached(struct shrewd *shrewd, const char *view, uint32_t height) {
@@ -487,14 +528,15 @@ static void test_previews_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_versions),     cmocka_unit_test(test_reorg),
-        cmocka_unit_test(test_reorg_untold), cmocka_unit_test(test_pool_bounded),
-        cmocka_unit_test(test_share),        cmocka_unit_test(test_reuse_never_fails),
-        cmocka_unit_test(test_fresh_mode),   cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_kept_when),    cmocka_unit_test(test_verify),
-        cmocka_unit_test(test_verify_end),   cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_heights),      cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_preview),      cmocka_unit_test(test_previews_apart),
+        cmocka_unit_test(test_versions),       cmocka_unit_test(test_reorg),
+        cmocka_unit_test(test_reorg_untold),   cmocka_unit_test(test_pool_bounded),
+        cmocka_unit_test(test_share),          cmocka_unit_test(test_reuse_never_fails),
+        cmocka_unit_test(test_quick),          cmocka_unit_test(test_fresh_mode),
+        cmocka_unit_test(test_kept),           cmocka_unit_test(test_kept_when),
+        cmocka_unit_test(test_verify),         cmocka_unit_test(test_verify_end),
+        cmocka_unit_test(test_limits),         cmocka_unit_test(test_heights),
+        cmocka_unit_test(test_cancel),         cmocka_unit_test(test_preview),
+        cmocka_unit_test(test_previews_apart),
     };
     guest_signals_keep();
     return cmocka_run_group_tests_name("views", tests, NULL, NULL);
