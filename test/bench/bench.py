@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Runs every benchmark, prints a table, writes bench.json: name -> {"value", "unit"}.
 
-Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, files, http, state).
+Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, files,
+http, runaways, state).
 Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
 import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "functional"))
@@ -48,7 +51,7 @@ def part_view(results, scratch):
 
 
 def part_mixed(results, scratch):
-    run(results, "bench_mixed", GUEST / "benchmark.wasm", scratch / "mixed")
+    run(results, "bench_mixed", GUEST / "mixed.wasm", scratch / "mixed")
 
 
 def part_sync(results, scratch):
@@ -112,9 +115,56 @@ def part_http(results, scratch):
         node.close()
 
 
+RUNAWAYS = ("loops", "counts", "reads", "logs", "allocates_on", "allocates", "recurses",
+            "points_past")
+
+
+def send_runaways(port, count):
+    """Calls views that never end, each on a connection of its own, and waits for none of them."""
+    socks = []
+    for i in range(count):
+        body = json.dumps({"jsonrpc": "2.0", "id": i, "method": "metashrew_view",
+                           "params": [RUNAWAYS[i % len(RUNAWAYS)], "", "latest"]}).encode()
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+                     % (len(body), body))
+        socks.append(sock)
+    return socks
+
+
+def part_runaways(results, scratch):
+    """A good view's latency over HTTP, alone and beside 1000 calls of views that never end: rounds
+    of both, and the round whose ratio is the median."""
+    module = HERE.parent / "functional" / "modules" / "runaway.wat"
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "metashrew_view",
+                       "params": ["good", "0x", "latest"]})
+    rounds = []
+    node = Node().start()
+    daemon = Daemon(module, scratch / "runaways", node, view_timeout_ms=400,
+                    view_instance_mb=32).start()
+    try:
+        daemon.wait_height(0)
+        for _ in range(3):
+            idle = wrk(daemon.url, body, 1)[2]
+            socks = send_runaways(daemon.port, 1000)
+            beside = wrk(daemon.url, body, 1)[2]
+            rounds.append((beside / idle, idle, beside))
+            for sock in socks:
+                sock.close()  # which ends the call
+            time.sleep(1)
+    finally:
+        daemon.close()
+        node.close()
+    ratio, idle, beside = sorted(rounds)[1]
+    add(results, "view.p99_without_runaways_us", idle, "us")
+    add(results, "view.p99_beside_runaways_us", beside, "us")
+    add(results, "view.p99_beside_runaways_ratio", ratio, "x")
+
+
 def main():
     parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync,
-             "files": part_files, "http": part_http, "state": part_state}
+             "files": part_files, "http": part_http, "runaways": part_runaways,
+             "state": part_state}
     results = {}
     with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
         for name in sys.argv[2:] or parts:
