@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "rpc/prompt.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -284,8 +285,18 @@ static bool refuse_at_once(struct request *request) {
                                        MHD_HTTP_HEADER_EXPECT) != NULL;
 }
 
+/* The library makes the HTTP threads: each sets itself up with its first request. */
+static void set_up_thread(void) {
+    static _Thread_local bool done;
+    if (!done) {
+        done = true;
+        shr_prompt_thread();
+    }
+}
+
 static enum MHD_Result begin(struct shr_server *server, struct MHD_Connection *connection,
                              void **con_cls) {
+    set_up_thread();
     struct request *request = shr_alloc(sizeof *request);
     request->server = server;
     request->connection = connection;

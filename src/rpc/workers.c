@@ -1,6 +1,7 @@
 #include "rpc/workers.h"
 
 #include "base/alloc.h"
+#include "rpc/prompt.h"
 #include "wasm/guest.h"
 
 #include <pthread.h>
@@ -126,6 +127,7 @@ static void work(struct shr_workers *workers, int sort) {
 }
 
 static void *quick_main(void *ctx) {
+    shr_prompt_thread();
     work(ctx, QUICK);
     return NULL;
 }
