@@ -104,7 +104,7 @@ class Viewer:
 
     def verify(self):
         assert self.failed is None, self.failed
-        assert len(self.answers) > 20, (len(self.answers), self.refused)
+        assert len(self.answers) > (0 if self.ends else 5), self.refused
         for at, header in set(self.answers):
             assert self.chain.known.get(header) == at, (
                 f"a block of height {at} that there never was: {block_hash(header)[::-1].hex()}")
