@@ -2,6 +2,7 @@
 says what and where, and with room again indexing goes on to the same end."""
 import pathlib
 import re
+import struct
 import tempfile
 import time
 
@@ -91,3 +92,27 @@ def test_opening_on_a_full_disk_says_so_and_harms_nothing(right):
             daemon.spawn()
             assert daemon.wait_exit() == 0, daemon.log()
             assert right.tip_of(daemon.db) == ("a", 200)
+
+
+def test_space_comes_back_while_it_runs(right):
+    """It serves what it has, tries again, and goes on by itself."""
+    dice = torture.dice("space")
+    for _ in range(rounds(2, 10)):
+        with tempfile.TemporaryDirectory(prefix="shrewd-small.") as folder:
+            root, space = pathlib.Path(folder, "root"), pathlib.Path(folder, "space")
+            root.mkdir()
+            space.write_text(str(dice.randrange(1_500_000, 3_000_000)))
+            with Daemon(right.module, db=root / "db", blocks=right.files["a"],
+                        env=small_disk(root, space), **torture.flags()) as daemon:
+                daemon.start()
+                daemon.wait_log("No space left")
+                for _ in range(3):  # serving what is stored, of the tip that it tells
+                    height = daemon.height()
+                    assert daemon.view("count", height=height) == struct.pack("<Q", height + 1)
+                    time.sleep(0.2)
+                assert height < 200
+                space.write_text(str(1 << 40))
+                chain = right.chains["a"]
+                daemon.wait_block(chain.tip, chain.hash(chain.tip))
+                assert daemon.stop()[0] == 0, daemon.log()
+                assert right.tip_of(daemon.db) == ("a", 200)
