@@ -18,6 +18,8 @@
 #define KIB ((size_t)1024)
 #define MIB (KIB * 1024)
 #define CACHE_BYTES_DEFAULT (256 * MIB)
+#define CACHE_PART_BYTES_MIN (8 * MIB)
+#define CACHE_PART_BITS_MAX 6
 #define WRITE_BUFFER_BYTES_DEFAULT (256 * MIB) /* of all tables together */
 /* Tables of which little is written keep parts of the log alive: beyond this they are written out,
  * so that opening after a kill has no more than this to read. */
@@ -89,6 +91,21 @@ static const struct family_plan plans[SHR_TABLE_COUNT] = {
                           rocksdb_zstd_compression},
 };
 
+/* The cache's parts have a lock each, and none keeps a block larger than itself: a table's filter
+ * may take more than a MiB, and to read it for every look-up costs a hundred times the look-up. */
+static rocksdb_cache_t *make_cache(size_t bytes) {
+    int bits = 0;
+    while (bits < CACHE_PART_BITS_MAX && (bytes >> (bits + 1)) >= CACHE_PART_BYTES_MIN) {
+        bits++;
+    }
+    rocksdb_lru_cache_options_t *options = rocksdb_lru_cache_options_create();
+    rocksdb_lru_cache_options_set_capacity(options, bytes);
+    rocksdb_lru_cache_options_set_num_shard_bits(options, bits);
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru_opts(options);
+    rocksdb_lru_cache_options_destroy(options);
+    return cache;
+}
+
 /* Options that RocksDB's C interface has no function for. One that this RocksDB does not know is
  * left out: it makes things faster, nothing else. */
 static rocksdb_options_t *with_text(rocksdb_options_t *options, const char *text) {
@@ -141,8 +158,8 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     rocksdb_options_set_bottommost_compression(options, plan->bottom_compression);
     rocksdb_options_set_compaction_style(options, rocksdb_level_compaction);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
-    rocksdb_options_set_level0_file_num_compaction_trigger(options, 4);
-    rocksdb_options_set_max_bytes_for_level_base(options, 256 * MIB);
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, 8);
+    rocksdb_options_set_max_bytes_for_level_base(options, 1024 * MIB);
     rocksdb_options_set_target_file_size_base(options, 64 * MIB);
     rocksdb_block_based_table_options_t *table = table_options(plan, cache);
     rocksdb_options_set_block_based_table_factory(options, table);
@@ -407,8 +424,8 @@ int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *opti
     }
     size_t write_buffer_bytes =
         options->write_buffer_bytes == 0 ? WRITE_BUFFER_BYTES_DEFAULT : options->write_buffer_bytes;
-    rocks->cache = rocksdb_cache_create_lru(options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT
-                                                                      : options->cache_bytes);
+    rocks->cache =
+        make_cache(options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT : options->cache_bytes);
     rocks->env = rocksdb_create_default_env();
     /* What is rewritten in the background waits for views and the guest, not they for it. */
     rocksdb_env_lower_thread_pool_cpu_priority(rocks->env);
