@@ -43,6 +43,9 @@ static bool is_record(struct shr_bytes row) {
 enum shr_rockshrew_kind shr_rockshrew_row(struct shr_bytes *key, uint32_t *n,
                                           struct shr_bytes row) {
     size_t end = row.len;
+    if (row.len == 0) {
+        return SHR_ROCKSHREW_OTHER;
+    }
     if (is_record(row)) {
         return SHR_ROCKSHREW_INTERNAL;
     }

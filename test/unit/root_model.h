@@ -46,19 +46,19 @@ static inline void root_model_set_hash(struct root_model *model, const struct sh
                                        const struct shr_hash *value) {
     size_t at = root_model_find(model, key);
     bool there = at < model->n && shr_hash_eq(&model->leaves[at].key, key);
-    struct root_leaf *leaf = &model->leaves[at];
     if (value == NULL) {
         if (there) {
-            memmove(leaf, leaf + 1, (--model->n - at) * sizeof *leaf);
+            struct root_leaf *gone = &model->leaves[at];
+            memmove(gone, gone + 1, (--model->n - at) * sizeof *gone);
         }
         return;
     }
+    if (!there && model->n == model->cap) {
+        model->cap = model->cap == 0 ? 16 : 2 * model->cap;
+        model->leaves = shr_realloc_array(model->leaves, model->cap, sizeof *model->leaves);
+    }
+    struct root_leaf *leaf = &model->leaves[at];
     if (!there) {
-        if (model->n == model->cap) {
-            model->cap = model->cap == 0 ? 16 : 2 * model->cap;
-            model->leaves = shr_realloc_array(model->leaves, model->cap, sizeof *leaf);
-            leaf = &model->leaves[at];
-        }
         memmove(leaf + 1, leaf, (model->n++ - at) * sizeof *leaf);
     }
     *leaf = (struct root_leaf){*key, *value};
