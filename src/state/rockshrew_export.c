@@ -17,7 +17,8 @@
 
 struct export {
     struct shr_state *state;
-    struct shr_snapshot *snapshot;
+    struct shr_reader *reader;
+    uint32_t oldest; /* the first height held: what there was before is said to be of it */
     struct shr_rockshrew_counts *counts;
     const char *path;
     struct shr_buf prefix;
@@ -76,7 +77,7 @@ static int put_entry(struct export *export, struct shr_bytes value, uint32_t hei
     char number[16];
     snprintf(number, sizeof number, "%u", export->n++);
     shr_buf_clear(&export->entry);
-    shr_buf_printf(&export->entry, "%u:", height);
+    shr_buf_printf(&export->entry, "%u:", height < export->oldest ? export->oldest : height);
     shr_hex_encode(&export->entry, value);
     export->counts->entries++;
     return put_of_key(export, number, shr_buf_bytes(&export->entry));
@@ -103,9 +104,9 @@ static int put_key(struct export *export, struct shr_bytes key, struct shr_bytes
     }
     export->key = key;
     export->n = 0;
-    shr_history_key(&export->from, key, 0);
+    shr_history_key(&export->from, key, export->oldest + 1);
     shr_history_key(&export->to, key, UINT32_MAX);
-    int code = shr_store_scan(export->state->store, export->snapshot, SHR_TABLE_HISTORY,
+    int code = shr_store_scan(export->state->store, export->reader->snapshot, SHR_TABLE_HISTORY,
                               shr_buf_bytes(&export->from), shr_buf_bytes(&export->to), false,
                               on_history, export, export->err);
     code = code != 0 ? code : export->code;
@@ -141,6 +142,9 @@ static enum shr_scan_step on_block(void *ctx, struct shr_bytes key, struct shr_b
     if (wrong != NULL) {
         export->code = shr_corrupt(export->state->store, SHR_TABLE_BLOCKS, key, wrong, export->err);
         return SHR_SCAN_DONE;
+    }
+    if (record.height < export->oldest) {
+        return SHR_SCAN_MORE;
     }
     char name[64];
     uint8_t shown[32];
@@ -179,12 +183,12 @@ static int flush(struct export *export) {
 static int write_all(struct export *export, const struct shr_block_record *tip) {
     const struct shr_bytes all = {NULL, 0};
     struct shr_store *store = export->state->store;
-    int code = shr_store_scan(store, export->snapshot, SHR_TABLE_LATEST, all, all, false, on_latest,
-                              export, export->err);
+    int code = shr_store_scan(store, export->reader->snapshot, SHR_TABLE_LATEST, all, all, false,
+                              on_latest, export, export->err);
     code = code != 0 ? code : export->code;
     if (code == 0) {
-        code = shr_store_scan(store, export->snapshot, SHR_TABLE_BLOCKS, all, all, false, on_block,
-                              export, export->err);
+        code = shr_store_scan(store, export->reader->snapshot, SHR_TABLE_BLOCKS, all, all, false,
+                              on_block, export, export->err);
         code = code != 0 ? code : export->code;
     }
     if (code == 0) {
@@ -208,9 +212,10 @@ int shr_rockshrew_export(struct shr_state *state, const char *path, const char *
     int code = state->base != NULL ? shr_fail(err, SHREWD_UNSUPPORTED,
                                               "a fork has no history of its own to export; "
                                               "export the database it was made on")
-                                   : shr_store_snapshot(state->store, &export.snapshot, err);
+                                   : shr_reader_open(&export.reader, state, err);
     if (code == 0) {
-        code = shr_state_own_tip(state, export.snapshot, &tip, err);
+        export.oldest = shr_reader_oldest(export.reader);
+        code = shr_reader_tip(export.reader, &tip, err);
     }
     if (code == 0) {
         code = open_new(&export, err);
@@ -226,9 +231,7 @@ int shr_rockshrew_export(struct shr_state *state, const char *path, const char *
         rocksdb_options_destroy(export.options);
     }
     rocksdb_writebatch_destroy(export.batch);
-    if (export.snapshot != NULL) {
-        shr_store_snapshot_free(state->store, export.snapshot);
-    }
+    shr_reader_close(export.reader);
     shr_buf_free(&export.prefix);
     shr_buf_free(&export.row);
     shr_buf_free(&export.entry);

@@ -445,6 +445,43 @@ static void test_random(void **unused) {
     }
 }
 
+/* Heights whose versions are gone are not in an export. */
+static void test_pruned(void **unused) {
+    (void)unused;
+    struct rng rng = {.state = 5};
+    struct old again = {.scratch = make_dir()};
+    struct shr_state *state, *back;
+    struct shr_rockshrew_counts counts;
+    struct shr_prune_step step = {.more = true};
+    struct shr_identity identity = {.start_height = 1};
+    struct chain chain = {.start = 1};
+    assert_ok(shr_state_open(&state, shr_store_new_memory(), &identity, false, err));
+    for (uint32_t height = 1; height <= 20; height++) {
+        chain_grow(&chain, &rng);
+        chain.blocks[height - 1].hash = hash_at(height);
+        assert_ok(chain_apply_last(state, &chain, err));
+    }
+    while (step.more) {
+        assert_ok(shr_state_prune(state, 13, 1000, &step, err));
+    }
+    again.dir = shr_asprintf("%s/db", again.scratch);
+    assert_ok(shr_rockshrew_export(state, again.dir, NULL, &counts, err));
+    assert_ok(import(&again, &back, &counts, err));
+    shr_state_identity(back, &identity);
+    assert_int_equal(identity.start_height, 13);
+    struct shr_reader *reader;
+    assert_ok(shr_reader_open(&reader, back, err));
+    for (size_t b = 12; b < 20; b++) {
+        check_each(reader, &chain, b, NO_BYTES, SIZE_MAX);
+    }
+    shr_reader_close(reader);
+    shr_state_close(back);
+    shr_state_close(state);
+    chain_free(&chain);
+    remove_dir(again.dir);
+    remove_dir(again.scratch);
+}
+
 static void test_export_refuses(void **unused) {
     (void)unused;
     struct shr_state *state;
@@ -464,9 +501,10 @@ static void test_export_refuses(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),     cmocka_unit_test(test_oddities),
-        cmocka_unit_test(test_bad_rows), cmocka_unit_test(test_other_folders),
-        cmocka_unit_test(test_random),   cmocka_unit_test(test_export_refuses),
+        cmocka_unit_test(test_rows),           cmocka_unit_test(test_oddities),
+        cmocka_unit_test(test_bad_rows),       cmocka_unit_test(test_other_folders),
+        cmocka_unit_test(test_random),         cmocka_unit_test(test_pruned),
+        cmocka_unit_test(test_export_refuses),
     };
     return cmocka_run_group_tests_name("rockshrew", tests, NULL, NULL);
 }
