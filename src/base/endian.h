@@ -20,6 +20,7 @@
 SHR_ENDIAN_PAIR(le16, uint16_t, le16toh, htole16)
 SHR_ENDIAN_PAIR(le32, uint32_t, le32toh, htole32)
 SHR_ENDIAN_PAIR(le64, uint64_t, le64toh, htole64)
+SHR_ENDIAN_PAIR(be16, uint16_t, be16toh, htobe16)
 SHR_ENDIAN_PAIR(be32, uint32_t, be32toh, htobe32)
 SHR_ENDIAN_PAIR(be64, uint64_t, be64toh, htobe64)
 

@@ -26,6 +26,9 @@ int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *opti
                    struct shrewd_error *err);
 void shr_rocks_free(struct shr_rocks *rocks);
 
+/* How many of the first bytes of a ROOT key name its page. */
+size_t shr_rocks_page_bytes(const char *key, size_t len);
+
 /* Turns RocksDB's message into an error that names the path, and frees it. `doing` is what
  * failed, e.g. "cannot read". */
 int shr_rocks_fail(const char *path, char *message, const char *doing, struct shrewd_error *err);

@@ -69,6 +69,7 @@ struct family_plan {
     size_t block_bytes;  /* of a data block, before compression */
     double bloom_bits;   /* per key; 0: point reads are rare */
     int compression, bottom_compression;
+    bool pages; /* read by page: filters are of a key's page, see shr_rocks_page_bytes */
 };
 
 /* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters, on
@@ -79,16 +80,20 @@ struct family_plan {
  * in the order of their keys: with one compression for all levels, RocksDB moves their files down
  * without reading them. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
-    [SHR_TABLE_META] = {1 * MIB, 3, 1, 4 * KIB, 0, rocksdb_lz4_compression,
-                        rocksdb_lz4_compression},
-    [SHR_TABLE_LATEST] = {16 * MIB, 6, 2, 8 * KIB, 10, rocksdb_lz4_compression,
-                          rocksdb_lz4_compression},
-    [SHR_TABLE_HISTORY] = {16 * MIB, 6, 2, 16 * KIB, 10, rocksdb_lz4_compression,
-                           rocksdb_zstd_compression},
-    [SHR_TABLE_CHANGES] = {16 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
-                           rocksdb_zstd_compression},
-    [SHR_TABLE_BLOCKS] = {4 * MIB, 3, 1, 4 * KIB, 0, rocksdb_zstd_compression,
-                          rocksdb_zstd_compression},
+    [SHR_TABLE_META] = {1 * MIB, 3, 1, 4 * KIB, 0, rocksdb_lz4_compression, rocksdb_lz4_compression,
+                        false},
+    [SHR_TABLE_LATEST] = {16 * MIB, 5, 2, 8 * KIB, 10, rocksdb_lz4_compression,
+                          rocksdb_lz4_compression, false},
+    [SHR_TABLE_HISTORY] = {16 * MIB, 5, 2, 16 * KIB, 10, rocksdb_lz4_compression,
+                           rocksdb_zstd_compression, false},
+    [SHR_TABLE_CHANGES] = {8 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
+                           rocksdb_zstd_compression, false},
+    [SHR_TABLE_BLOCKS] = {2 * MIB, 3, 1, 4 * KIB, 0, rocksdb_zstd_compression,
+                          rocksdb_zstd_compression, false},
+    [SHR_TABLE_ROOT] = {16 * MIB, 3, 1, 4 * KIB, 10, rocksdb_no_compression, rocksdb_no_compression,
+                        true},
+    [SHR_TABLE_ROOT_PAGES] = {2 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
+                              rocksdb_zstd_compression, false},
 };
 
 /* The cache's parts have a lock each, and none keeps a block larger than itself: a table's filter
@@ -104,6 +109,29 @@ static rocksdb_cache_t *make_cache(size_t bytes) {
     rocksdb_cache_t *cache = rocksdb_cache_create_lru_opts(options);
     rocksdb_lru_cache_options_destroy(options);
     return cache;
+}
+
+/* --- A page's name, as the prefix of ROOT's keys by which filters are made --- */
+
+size_t shr_rocks_page_bytes(const char *key, size_t len) {
+    size_t page = len == 0 ? 0 : 1 + ((size_t)(uint8_t)key[0] + 1) / 2;
+    return page < len ? page : len;
+}
+
+static char *page_of(void *state, const char *key, size_t len, size_t *page_len) {
+    *page_len = shr_rocks_page_bytes(key, len);
+    return (char *)(uintptr_t)key; /* RocksDB does not write there */
+}
+
+static unsigned char has_page(void *state, const char *key, size_t len) {
+    return len > 0;
+}
+
+static const char *prefix_name(void *state) {
+    return "shrewd.page";
+}
+
+static void prefix_free(void *state) {
 }
 
 /* Options that RocksDB's C interface has no function for. One that this RocksDB does not know is
@@ -134,7 +162,7 @@ static rocksdb_block_based_table_options_t *table_options(const struct family_pl
     if (plan->bloom_bits > 0) {
         rocksdb_block_based_options_set_filter_policy(
             table, rocksdb_filterpolicy_create_bloom_full(plan->bloom_bits));
-        rocksdb_block_based_options_set_whole_key_filtering(table, 1);
+        rocksdb_block_based_options_set_whole_key_filtering(table, !plan->pages);
         rocksdb_block_based_options_set_data_block_index_type(
             table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
         rocksdb_block_based_options_set_data_block_hash_ratio(table, 0.75);
@@ -151,8 +179,13 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     rocksdb_options_set_max_write_buffer_number(options, plan->buffers);
     rocksdb_options_set_min_write_buffer_number_to_merge(options, plan->merged);
     if (plan->bloom_bits > 0) {
-        rocksdb_options_set_memtable_whole_key_filtering(options, 1);
+        rocksdb_options_set_memtable_whole_key_filtering(options, !plan->pages);
         rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.02);
+    }
+    if (plan->pages) {
+        rocksdb_options_set_prefix_extractor(
+            options, rocksdb_slicetransform_create(NULL, prefix_free, page_of, has_page, has_page,
+                                                   prefix_name));
     }
     rocksdb_options_set_compression(options, plan->compression);
     rocksdb_options_set_bottommost_compression(options, plan->bottom_compression);
@@ -286,10 +319,12 @@ static int look_at_families(const char *path, enum holding *out, struct shrewd_e
         return shr_rocks_fail(path, message, "cannot open", err);
     }
     char *foreign = NULL;
+    bool has_blocks = false;
     for (size_t i = 0; i < n; i++) {
         if (foreign == NULL && !is_our_family(names[i])) {
             foreign = shr_strdup(names[i]);
         }
+        has_blocks |= strcmp(names[i], shr_table_name(SHR_TABLE_BLOCKS)) == 0;
     }
     rocksdb_list_column_families_destroy(names, n);
     int code = 0;
@@ -303,7 +338,13 @@ static int look_at_families(const char *path, enum holding *out, struct shrewd_e
         bool empty = false;
         code = default_is_empty(path, &empty, err);
         *out = HOLDS_NOTHING;
-        if (code == 0 && !empty) {
+        if (code == 0 && !empty && has_blocks) {
+            code = shr_fail(err, SHREWD_MISMATCH,
+                            "'%s' holds a database of an older format, without a state root's "
+                            "tables; use the shrewd that made it, or another folder and index "
+                            "again",
+                            path);
+        } else if (code == 0 && !empty) {
             code =
                 shr_fail(err, SHREWD_MISMATCH,
                          "'%s' holds a RocksDB database that shrewd did not make (perhaps "

@@ -1,5 +1,8 @@
 #include "state/store_ops.h"
 
+#include "base/alloc.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 const char *shr_table_name(enum shr_table table) {
@@ -35,6 +38,41 @@ int shr_store_scan(struct shr_store *store, const struct shr_snapshot *snapshot,
                    enum shr_table table, struct shr_bytes from, struct shr_bytes to, bool backward,
                    shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
     return store->ops->scan(store, snapshot, table, from, to, backward, visit, ctx, err);
+}
+
+struct shr_scans {
+    struct shr_store *store;
+    const struct shr_snapshot *snapshot;
+    enum shr_table table;
+    void *iterator; /* the implementation's; NULL: it has none */
+};
+
+struct shr_scans *shr_store_scans_new(struct shr_store *store, const struct shr_snapshot *snapshot,
+                                      enum shr_table table) {
+    struct shr_scans *scans = shr_alloc(sizeof *scans);
+    *scans = (struct shr_scans){.store = store, .snapshot = snapshot, .table = table};
+    if (store->ops->scans_new != NULL) {
+        scans->iterator = store->ops->scans_new(store, snapshot, table);
+    }
+    return scans;
+}
+
+void shr_store_scans_free(struct shr_scans *scans) {
+    if (scans != NULL) {
+        if (scans->iterator != NULL) {
+            scans->store->ops->scans_free(scans->iterator);
+        }
+        free(scans);
+    }
+}
+
+int shr_store_scans_next(struct shr_scans *scans, struct shr_bytes from, struct shr_bytes to,
+                         shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
+    struct shr_store *store = scans->store;
+    return scans->iterator == NULL
+               ? store->ops->scan(store, scans->snapshot, scans->table, from, to, false, visit, ctx,
+                                  err)
+               : store->ops->scans_next(store, scans->iterator, from, to, visit, ctx, err);
 }
 
 int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool sync,

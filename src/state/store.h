@@ -19,7 +19,9 @@
     X(LATEST, "latest")   /* key -> newest version */                                              \
     X(HISTORY, "history") /* (key, height) -> version that this height replaced */                 \
     X(CHANGES, "changes") /* height -> keys written */                                             \
-    X(BLOCKS, "blocks")   /* height -> block record */
+    X(BLOCKS, "blocks")   /* height -> block record */                                             \
+    X(ROOT, "root")       /* (page of the state tree, height downwards) -> what it changed */      \
+    X(ROOT_PAGES, "root_pages") /* height -> pages that have a row in ROOT */
 
 enum shr_table {
 #define SHR_X(name, family) SHR_TABLE_##name,
@@ -29,6 +31,7 @@ enum shr_table {
 };
 
 struct shr_store;
+struct shr_scans;
 struct shr_snapshot; /* a consistent view of every table; owned by its store */
 
 struct shr_read {
@@ -75,6 +78,14 @@ int shr_store_get_many(struct shr_store *store, const struct shr_snapshot *snaps
 int shr_store_scan(struct shr_store *store, const struct shr_snapshot *snapshot,
                    enum shr_table table, struct shr_bytes from, struct shr_bytes to, bool backward,
                    shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
+/* Many short scans of one table, forward, of the data as it is when this is made; for one thread.
+ * What setting up a scan costs is paid once. */
+struct shr_scans *shr_store_scans_new(struct shr_store *store, const struct shr_snapshot *snapshot,
+                                      enum shr_table table);
+void shr_store_scans_free(struct shr_scans *scans); /* NULL is fine */
+/* As shr_store_scan. In ROOT both bounds must be in one page (root_page.h). */
+int shr_store_scans_next(struct shr_scans *scans, struct shr_bytes from, struct shr_bytes to,
+                         shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
 /* All or nothing. `sync`: on disk when it returns. */
 int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool sync,
                     struct shrewd_error *err);

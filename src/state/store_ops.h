@@ -13,6 +13,12 @@ struct shr_store_ops {
     int (*scan)(struct shr_store *store, const struct shr_snapshot *snapshot, enum shr_table table,
                 struct shr_bytes from, struct shr_bytes to, bool backward, shr_scan_fn *visit,
                 void *ctx, struct shrewd_error *err);
+    /* NULL: scan does as well. */
+    void *(*scans_new)(struct shr_store *store, const struct shr_snapshot *snapshot,
+                       enum shr_table table);
+    void (*scans_free)(void *iterator);
+    int (*scans_next)(struct shr_store *store, void *iterator, struct shr_bytes from,
+                      struct shr_bytes to, shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
     int (*write)(struct shr_store *store, const struct shr_batch *batch, bool sync,
                  struct shrewd_error *err);
     int (*snapshot)(struct shr_store *store, struct shr_snapshot **out, struct shrewd_error *err);

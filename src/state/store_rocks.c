@@ -155,6 +155,14 @@ static void seek(rocksdb_iterator_t *rows, struct shr_bytes from, struct shr_byt
     }
 }
 
+/* Filters know pages only: they are of use to a scan that stays within one. */
+static bool within_page(enum shr_table table, struct shr_bytes from, struct shr_bytes to) {
+    size_t page = shr_rocks_page_bytes(chars(from), from.len);
+    return table == SHR_TABLE_ROOT && from.len > 0 && to.data != NULL &&
+           shr_rocks_page_bytes(chars(to), to.len) == page &&
+           shr_bytes_eq(shr_bytes(from.data, page), shr_bytes(to.data, page));
+}
+
 static int rocks_scan(struct shr_store *store, const struct shr_snapshot *snapshot,
                       enum shr_table table, struct shr_bytes from, struct shr_bytes to,
                       bool backward, shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
@@ -165,6 +173,7 @@ static int rocks_scan(struct shr_store *store, const struct shr_snapshot *snapsh
     if (held != NULL && held->snapshot != NULL) {
         rocksdb_readoptions_set_snapshot(options, held->snapshot);
     }
+    rocksdb_readoptions_set_total_order_seek(options, !within_page(table, from, to));
     /* The bound lets RocksDB stop at the range's end instead of stepping over what is deleted
      * beyond it; the comparison below is what decides. */
     if (!backward && to.data != NULL) {
@@ -195,6 +204,56 @@ static int rocks_scan(struct shr_store *store, const struct shr_snapshot *snapsh
     rocksdb_iter_destroy(rows);
     rocksdb_readoptions_destroy(options);
     return message == NULL ? 0 : shr_rocks_fail(rocks->path, message, "cannot read", err);
+}
+
+struct scans {
+    rocksdb_readoptions_t *options;
+    rocksdb_iterator_t *rows;
+};
+
+static void *rocks_scans_new(struct shr_store *store, const struct shr_snapshot *snapshot,
+                             enum shr_table table) {
+    struct shr_rocks *rocks = rocks_of(store);
+    const struct snapshot *held = (const struct snapshot *)(const void *)snapshot;
+    struct scans *scans = shr_alloc(sizeof *scans);
+    scans->options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_verify_checksums(scans->options, 1);
+    if (held != NULL && held->snapshot != NULL) {
+        rocksdb_readoptions_set_snapshot(scans->options, held->snapshot);
+    }
+    rocksdb_readoptions_set_total_order_seek(scans->options, table != SHR_TABLE_ROOT);
+    rocksdb_readoptions_set_prefix_same_as_start(scans->options, table == SHR_TABLE_ROOT);
+    count_nothing();
+    scans->rows = rocksdb_create_iterator_cf(rocks->db, scans->options, rocks->families[table]);
+    return scans;
+}
+
+static void rocks_scans_free(void *iterator) {
+    struct scans *scans = iterator;
+    rocksdb_iter_destroy(scans->rows);
+    rocksdb_readoptions_destroy(scans->options);
+    free(scans);
+}
+
+static int rocks_scans_next(struct shr_store *store, void *iterator, struct shr_bytes from,
+                            struct shr_bytes to, shr_scan_fn *visit, void *ctx,
+                            struct shrewd_error *err) {
+    struct scans *scans = iterator;
+    count_nothing();
+    for (rocksdb_iter_seek(scans->rows, chars(from), from.len); rocksdb_iter_valid(scans->rows);
+         rocksdb_iter_next(scans->rows)) {
+        size_t key_len, value_len;
+        const char *key_data = rocksdb_iter_key(scans->rows, &key_len);
+        const char *value_data = rocksdb_iter_value(scans->rows, &value_len);
+        struct shr_bytes key = shr_bytes(key_data, key_len);
+        if ((to.data != NULL && shr_bytes_cmp(key, to) >= 0) ||
+            visit(ctx, key, shr_bytes(value_data, value_len)) == SHR_SCAN_DONE) {
+            break;
+        }
+    }
+    char *message = NULL;
+    rocksdb_iter_get_error(scans->rows, &message);
+    return message == NULL ? 0 : shr_rocks_fail(rocks_of(store)->path, message, "cannot read", err);
 }
 
 /* Starts fresh write buffers, the full ones being written out meanwhile. Sorted writes into an
@@ -318,6 +377,9 @@ int shr_store_open_rocks(struct shr_store **out, const char *path,
         .get = rocks_get,
         .get_many = rocks_get_many,
         .scan = rocks_scan,
+        .scans_new = rocks_scans_new,
+        .scans_free = rocks_scans_free,
+        .scans_next = rocks_scans_next,
         .write = rocks_write,
         .snapshot = rocks_snapshot,
         .snapshot_free = rocks_snapshot_free,

@@ -186,6 +186,10 @@ static void foreign_database_is_refused(void **state) {
     assert_fails(open_as(&store, dir, false, true, err), SHREWD_MISMATCH, "rockshrew-mono");
     remove_dir(dir);
     dir = make_dir();
+    make_foreign(dir, "blocks", true); /* shrewd's own, before there were state roots */
+    assert_fails(open_as(&store, dir, true, false, err), SHREWD_MISMATCH, "older format");
+    remove_dir(dir);
+    dir = make_dir();
     make_foreign(dir, "wallet", false);
     assert_fails(open_as(&store, dir, true, false, err), SHREWD_MISMATCH, "'wallet'");
     remove_dir(dir);

@@ -1,0 +1,83 @@
+/* Taking the tree's rows back: those of the newest block, or those that only old ones need. */
+#include "state/root_impl.h"
+
+#include <string.h>
+
+/* ROOT_PAGES' row of a block, which must be there. */
+static int read_list(struct shr_store *store, struct shr_buf *list, uint32_t height,
+                     struct shrewd_error *err) {
+    struct shr_height_key key = shr_height_key(height);
+    int code =
+        shr_store_get(store, NULL, SHR_TABLE_ROOT_PAGES, list, shr_height_key_bytes(&key), err);
+    if (code == SHREWD_NOT_FOUND) {
+        code = shr_corrupt(store, SHR_TABLE_ROOT_PAGES, shr_height_key_bytes(&key),
+                           "the list of pages a block changed is missing", err);
+    }
+    return code;
+}
+
+typedef int page_fn(struct shr_store *store, const struct shr_root_listed *page, uint32_t height,
+                    struct shr_batch *batch, struct shrewd_error *err);
+
+/* Calls `visit` for each page listed, and removes the list. */
+static int each_page(struct shr_store *store, uint32_t height, page_fn *visit,
+                     struct shr_batch *batch, struct shrewd_error *err) {
+    struct shr_height_key key = shr_height_key(height);
+    struct shr_buf list = {0};
+    int code = read_list(store, &list, height, err);
+    for (struct shr_bytes rest = shr_buf_bytes(&list); code == 0 && rest.len > 0;) {
+        uint8_t scratch[SHR_ROOT_KEY_BYTES_MAX];
+        struct shr_root_listed page;
+        const char *wrong = shr_root_list_take(&page, scratch, &rest);
+        code = wrong != NULL ? shr_corrupt(store, SHR_TABLE_ROOT_PAGES, shr_height_key_bytes(&key),
+                                           wrong, err)
+                             : visit(store, &page, height, batch, err);
+    }
+    if (code == 0) {
+        shr_batch_remove(batch, SHR_TABLE_ROOT_PAGES, shr_height_key_bytes(&key));
+    }
+    shr_buf_free(&list);
+    return code;
+}
+
+/* ROOT's key, from the bytes that name the page. */
+static struct shr_root_key key_of(const struct shr_root_listed *page, uint32_t height) {
+    struct shr_hash path = {{0}};
+    memcpy(path.b, page->page.data + 1, page->page.len - 1);
+    return shr_root_key(page->page.data[0], &path, height);
+}
+
+static int undo_page(struct shr_store *store, const struct shr_root_listed *page, uint32_t height,
+                     struct shr_batch *batch, struct shrewd_error *err) {
+    struct shr_root_key key = key_of(page, height);
+    shr_batch_remove(batch, SHR_TABLE_ROOT, shr_root_key_bytes(&key));
+    return 0;
+}
+
+int shr_root_undo(struct shr_store *store, uint32_t height, struct shr_batch *batch,
+                  struct shrewd_error *err) {
+    return each_page(store, height, undo_page, batch, err);
+}
+
+static enum shr_scan_step remove_row(void *ctx, struct shr_bytes key, struct shr_bytes value) {
+    shr_batch_remove(ctx, SHR_TABLE_ROOT, key);
+    return SHR_SCAN_MORE;
+}
+
+/* Once a row has the whole page, those below it say nothing more. */
+static int prune_page(struct shr_store *store, const struct shr_root_listed *page, uint32_t height,
+                      struct shr_batch *batch, struct shrewd_error *err) {
+    if (!page->full || height == 0) {
+        return 0;
+    }
+    struct shr_root_key from = key_of(page, height - 1), to = key_of(page, 0);
+    uint8_t bound[SHR_ROOT_KEY_BYTES_MAX + 1] = {0};
+    memcpy(bound, to.b, to.len);
+    return shr_store_scan(store, NULL, SHR_TABLE_ROOT, shr_root_key_bytes(&from),
+                          shr_bytes(bound, to.len + 1), false, remove_row, batch, err);
+}
+
+int shr_root_prune(struct shr_store *store, uint32_t height, struct shr_batch *batch,
+                   struct shrewd_error *err) {
+    return each_page(store, height, prune_page, batch, err);
+}
