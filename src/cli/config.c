@@ -173,6 +173,11 @@ static int check_prune(const struct shr_config *config, struct shrewd_error *err
         return shr_fail(err, SHREWD_INVALID,
                         "--prune: a database made with --fork cannot be pruned; leave one out");
     }
+    if (config->prune != 0 && config->snapshot_directory != NULL) {
+        return shr_fail(err, SHREWD_INVALID,
+                        "--prune: a snapshot is made of every version, and pruning may remove one "
+                        "before it is in it; leave --snapshot-directory out, or --prune");
+    }
     if (config->prune != 0 && config->prune < least) {
         return shr_fail(err, SHREWD_INVALID,
                         "--prune: %u is too few: a reorg may take back %u blocks "

@@ -226,9 +226,9 @@ static void sync_status(void *ctx, struct shr_server_sync *out) {
     };
     struct shrewd_error trouble;
     if (finished && d->code != 0) {
-        snprintf(out->error, sizeof out->error, "%.255s", d->error.message);
+        snprintf(out->error, sizeof out->error, "%.511s", d->error.message);
     } else if (shr_progress_trouble(&d->progress, &trouble)) {
-        snprintf(out->error, sizeof out->error, "%.255s", trouble.message);
+        snprintf(out->error, sizeof out->error, "%.511s", trouble.message);
     }
 }
 

@@ -11,10 +11,10 @@
 #define RETRY_PAUSE_MS 200 /* before asking again for a block that did not connect */
 #define MAX_REORG_DEPTH 100
 #define NEAR_TIP 6
-#define SPACE_PAUSE_MS                                                                             \
-    1000u /* until a full disk is tried again; twice as long each time, up to                      \
-           */
+/* Until a full disk is tried again; twice as long each time, up to the second one. */
+#define SPACE_PAUSE_MS 1000u
 #define SPACE_PAUSE_MS_MAX 60000u
+#define DISK_PAUSE_MS 1000u /* between two looks at a disk that fails */
 
 struct follow {
     struct shr_state *state;
@@ -326,6 +326,27 @@ static int wait_for_space(struct follow *f, struct shrewd_error *err) {
     return code;
 }
 
+/* After a write that failed the store takes none until it is opened anew, which readers do not
+ * allow. While the disk fails as well, views are answered from here; once it takes a file again,
+ * the failure is returned, for whoever starts this process to start it anew. */
+static int wait_for_disk(struct follow *f, struct shrewd_error *err) {
+    struct shrewd_error first = *err, again;
+    if (shr_state_probe(f->state, &again) == 0) {
+        return first.code;
+    }
+    shr_error("index",
+              "%s; until the disk can be written views are answered, and nothing is indexed",
+              first.message);
+    set_trouble(f->progress, &first);
+    do {
+        if (shr_stop_sleep(f->source->stop, DISK_PAUSE_MS)) {
+            return SHREWD_STOPPED;
+        }
+    } while (shr_state_probe(f->state, &again) != 0);
+    return shr_fail(err, first.code, "%.800s; the disk can be written again: start shrewd again",
+                    first.message);
+}
+
 static bool at_exit(const struct follow *f) {
     return f->has_head && f->options->exit_at != SHR_NO_EXIT &&
            f->head_height >= f->options->exit_at;
@@ -340,6 +361,9 @@ static int run(struct follow *f, struct shrewd_error *err) {
         if (code == SHREWD_DISK_FULL && f->options->wait_for_space) {
             ended = false;
             code = wait_for_space(f, err);
+        }
+        if (code == SHREWD_IO && f->options->wait_for_space) {
+            code = wait_for_disk(f, err);
         }
         if (code != 0 || ended || shr_stopped(f->source->stop)) {
             break;

@@ -23,7 +23,7 @@ struct shr_server_sync {
     bool snapshots;           /* one is kept growing */
     uint32_t snapshot_height; /* of the last one taken; 0 before */
     uint32_t restored;        /* blocks that came from a snapshot at this start */
-    char error[256];          /* why indexing stopped; "" when it did not */
+    char error[512];          /* why indexing stopped; "" when it did not */
 };
 
 struct shr_server_options {

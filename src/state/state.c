@@ -484,3 +484,7 @@ void shr_state_identity(struct shr_state *state, struct shr_identity *out) {
 int shr_state_sizes(struct shr_state *state, struct shr_sizes *out, struct shrewd_error *err) {
     return shr_store_sizes(state->store, out, err);
 }
+
+int shr_state_probe(struct shr_state *state, struct shrewd_error *err) {
+    return shr_store_probe(state->store, err);
+}

@@ -87,6 +87,8 @@ void shr_state_set_cache(struct shr_state *state, size_t bytes);
 void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out);
 void shr_state_identity(struct shr_state *state, struct shr_identity *out);
 bool shr_state_is_fork(const struct shr_state *state);
+/* As shr_store_probe. */
+int shr_state_probe(struct shr_state *state, struct shrewd_error *err);
 /* For `status`. Any thread. */
 int shr_state_sizes(struct shr_state *state, struct shr_sizes *out, struct shrewd_error *err);
 

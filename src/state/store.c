@@ -99,6 +99,10 @@ int shr_store_sizes(struct shr_store *store, struct shr_sizes *out, struct shrew
     return store->ops->sizes(store, out, err);
 }
 
+int shr_store_probe(struct shr_store *store, struct shrewd_error *err) {
+    return store->ops->probe == NULL ? 0 : store->ops->probe(store, err);
+}
+
 void shr_store_close(struct shr_store *store) {
     if (store != NULL) {
         store->ops->close(store);

@@ -100,6 +100,10 @@ struct shr_sizes {
     } tables[SHR_TABLE_COUNT];
 };
 int shr_store_sizes(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err);
+/* Whether its disk takes a small file now, on the disk when it returns; SHREWD_IO with the cause.
+ * RocksDB refuses every write after one that failed, whatever the disk does since: the store must
+ * be opened anew then. (A full disk is different: writes go on when there is space.) */
+int shr_store_probe(struct shr_store *store, struct shrewd_error *err);
 void shr_store_close(struct shr_store *store); /* NULL is fine */
 
 /* --- Implementations --- */

@@ -23,6 +23,7 @@ struct shr_store_ops {
                  struct shrewd_error *err);
     int (*snapshot)(struct shr_store *store, struct shr_snapshot **out, struct shrewd_error *err);
     void (*snapshot_free)(struct shr_store *store, struct shr_snapshot *snapshot);
+    int (*probe)(struct shr_store *store, struct shrewd_error *err); /* NULL: it always does */
     int (*sizes)(struct shr_store *store, struct shr_sizes *out, struct shrewd_error *err);
     void (*close)(struct shr_store *store); /* frees the store itself too */
 };

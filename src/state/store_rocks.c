@@ -8,11 +8,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Reads given to RocksDB at a time. */
 #define CHUNK 512
 /* Writes in a batch that is better off in fresh write buffers: a deep rollback. */
 #define LARGE_BATCH ((size_t)100000)
+
+/* Begins with a dot, as files that a new database's folder may hold (rocks_open.c). */
+#define PROBE_NAME ".shrewd-probe"
 
 struct snapshot {
     const rocksdb_snapshot_t *snapshot; /* NULL in a read-only database: nothing changes */
@@ -367,6 +371,21 @@ static int rocks_sizes(struct shr_store *store, struct shr_sizes *out, struct sh
     return folder_bytes(rocks->path, &out->bytes, err);
 }
 
+static int rocks_probe(struct shr_store *store, struct shrewd_error *err) {
+    static const char bytes[4096];
+    char *path = shr_asprintf("%s/%s", rocks_of(store)->path, PROBE_NAME);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool well =
+        fd >= 0 && write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes && fsync(fd) == 0;
+    int code = well ? 0 : shr_fail_errno(err, SHREWD_IO, "cannot write '%s'", path);
+    if (fd >= 0) {
+        close(fd);
+        unlink(path);
+    }
+    free(path);
+    return code;
+}
+
 static void rocks_close(struct shr_store *store) {
     shr_rocks_free(rocks_of(store));
 }
@@ -383,6 +402,7 @@ int shr_store_open_rocks(struct shr_store **out, const char *path,
         .write = rocks_write,
         .snapshot = rocks_snapshot,
         .snapshot_free = rocks_snapshot_free,
+        .probe = rocks_probe,
         .sizes = rocks_sizes,
         .close = rocks_close,
     };

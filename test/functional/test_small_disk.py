@@ -1,16 +1,20 @@
 """The disk is full, more than once and at any moment: nothing of what was stored is lost, the error
 says what and where, and with room again indexing goes on to the same end."""
+import errno
+import json
 import pathlib
 import re
 import struct
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
-from harness import torture
+from harness import paths, torture
 from harness.chain import Chain
-from harness.daemon import Daemon
+from harness.daemon import Daemon, shrewd
 from harness.powercut import small_disk
 from harness.process import wait_for
 from harness.torture import Right, rounds
@@ -71,6 +75,77 @@ def test_full_again_and_again(right):
     assert fulls >= ROUNDS
     torture.figure("full disk", fulls=fulls, seed=torture.SEED,
                    seconds=round(time.monotonic() - start))
+
+
+@pytest.mark.parametrize("name, cause", [("EIO", "Input/output error"),
+                                         ("EROFS", "Read-only file system")])
+def test_a_disk_that_fails_is_waited_for(node, name, cause):
+    """While nothing can be written views are answered and /health says why; when the disk is well it
+    ends, for a supervisor to start it again, and goes on from the last block stored."""
+    node.mine(5)
+    with tempfile.TemporaryDirectory(prefix="shrewd-small.") as folder:
+        root, space = pathlib.Path(folder, "root"), pathlib.Path(folder, "space")
+        root.mkdir()
+        space.write_text(str(1 << 40))
+        with Daemon(paths.guest("minimal"), db=root / "db", node=node,
+                    env=small_disk(root, space)) as daemon:
+            for _ in range(2):
+                daemon.start().wait_tip(node)
+                before = node.rpc.getblockcount()
+                answer = daemon.view("blocktracker")
+                space.write_text(str(-getattr(errno, name)))
+                node.mine(3)
+                daemon.wait_log("views are answered, and nothing is indexed")
+                assert cause in daemon.log() and str(daemon.db) in daemon.log()
+                assert daemon.view("blocktracker") == answer
+                assert daemon.rpc.call("metashrew_height") == str(before)
+                with pytest.raises(urllib.error.HTTPError) as failed:
+                    urllib.request.urlopen(daemon.url + "/health")
+                assert cause in json.loads(failed.value.read())["error"]
+                space.write_text(str(1 << 40))
+                assert daemon.wait_exit() == 1
+                assert "start shrewd again" in daemon.log()
+                shrewd("check", "--db-path", daemon.db, check=0)
+                status = json.loads(shrewd("status", "--db-path", daemon.db, "--json").stdout)
+                assert status["height"] == before
+            daemon.start().wait_tip(node)
+            with Daemon(paths.guest("minimal"), node=node) as undisturbed:
+                undisturbed.start().wait_tip(node)
+                undisturbed.stop()
+                daemon.stop()
+                assert daemon.dump() == undisturbed.dump()
+
+
+def test_a_full_disk_is_waited_for_in_the_same_process(node):
+    """Twice, at different moments: views go on, and with space so does indexing."""
+    node.mine(5)
+    with tempfile.TemporaryDirectory(prefix="shrewd-small.") as folder:
+        root, space = pathlib.Path(folder, "root"), pathlib.Path(folder, "space")
+        root.mkdir()
+        space.write_text(str(1 << 40))
+        with Daemon(paths.guest("minimal"), db=root / "db", node=node,
+                    env=small_disk(root, space)) as daemon:
+            daemon.start().wait_tip(node)
+            for more in (0, 700):
+                before, said = node.rpc.getblockcount(), daemon.log().count("until there is space")
+                answer = daemon.view("blocktracker", height=before)
+                space.write_text(str(used(root) + more))
+                node.mine(12)
+                wait_for(lambda: f"full: {daemon.log()}",
+                         lambda: daemon.log().count("until there is space") > said)
+                assert "No space left" in daemon.log() and str(daemon.db) in daemon.log()
+                assert daemon.view("blocktracker", height=before) == answer
+                with pytest.raises(urllib.error.HTTPError):
+                    urllib.request.urlopen(daemon.url + "/health")
+                space.write_text(str(1 << 40))
+                daemon.wait_tip(node)
+                urllib.request.urlopen(daemon.url + "/health").close()
+            daemon.stop()
+            shrewd("check", "--db-path", daemon.db, check=0)
+            with Daemon(paths.guest("minimal"), node=node) as undisturbed:
+                undisturbed.start().wait_tip(node)
+                undisturbed.stop()
+                assert daemon.dump() == undisturbed.dump()
 
 
 def test_opening_on_a_full_disk_says_so_and_harms_nothing(right):

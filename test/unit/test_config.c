@@ -390,12 +390,17 @@ static void test_prune(void **state) {
         "give 1020 at least, or 0");
     assert_refused("run --indexer m --db-path d --daemon-rpc-url u --prune 500 --fork f",
                    "--prune: a database made with --fork cannot");
+    assert_refused("run --indexer m --db-path d --daemon-rpc-url u --prune 500 "
+                   "--snapshot-directory s",
+                   "--prune: a snapshot is made of every version");
     assert_int_equal(load(&config, "run --indexer m --db-path d --daemon-rpc-url u --prune 120"),
                      0);
     assert_int_equal(config.prune, 120);
     shr_config_free(&config);
-    assert_int_equal(
-        load(&config, "run --indexer m --db-path d --daemon-rpc-url u --prune 0 --fork f"), 0);
+    assert_int_equal(load(&config,
+                          "run --indexer m --db-path d --daemon-rpc-url u --prune 0 --fork f "
+                          "--snapshot-directory s"),
+                     0);
     shr_config_free(&config);
     assert_int_equal(
         load(&config,

@@ -5,7 +5,8 @@
  * tests are quicker.
  *
  * It can be a small disk as well: with $POWERCUT_SPACE, a file with a number in it, the files below
- * the root have room for so many bytes together; the number may change at any time.
+ * the root have room for so many bytes together; the number may change at any time. One below zero
+ * is the errno with which whatever writes fails.
  *
  * A record is a type (1), the length of the rest (4), and by type:
  * - O: a file was opened: handle (4), flags (1; bit 0: it is new, bit 1: emptied), path;
@@ -116,14 +117,27 @@ static bool ours(int fd) {
     return fd >= 0 && fd < HANDLES && handle_of[fd] != 0;
 }
 
-static off_t space_left(void) {
+/* What the file says: bytes, or when below zero an errno: then nothing can be written. */
+static off_t space_told(void) {
     char number[32] = {0};
     int from = (int)REAL(openat, AT_FDCWD, space, O_RDONLY | O_CLOEXEC, 0);
     if (from < 0 || REAL(read, from, number, sizeof number - 1) <= 0) {
         _exit(99);
     }
     REAL(close, from);
-    return strtoll(number, NULL, 10) - used;
+    return strtoll(number, NULL, 10);
+}
+
+static off_t space_left(void) {
+    return space_told() - used;
+}
+
+static bool broken(void) {
+    off_t told = space == NULL ? 0 : space_told();
+    if (told < 0) {
+        errno = (int)-told;
+    }
+    return told < 0;
 }
 
 static off_t size_of(int fd) {
@@ -134,6 +148,9 @@ static off_t size_of(int fd) {
 /* How many of `len` bytes there is room for at `at`; 0 and ENOSPC when for none. */
 static size_t room(int fd, off_t at, size_t len) {
     off_t size = size_of(fd);
+    if (broken()) {
+        return 0;
+    }
     if (space == NULL || at + (off_t)len <= size) {
         return len;
     }
@@ -156,6 +173,9 @@ static int open_any(int at, const char *path, int flags, mode_t mode) {
     const char *name = at == AT_FDCWD || path[0] == '/' ? inside(path) : NULL;
     if (name == NULL) {
         return (int)REAL(openat, at, path, flags, mode);
+    }
+    if ((flags & (O_ACCMODE | O_CREAT)) != O_RDONLY && broken()) {
+        return -1;
     }
     pthread_mutex_lock(&lock);
     struct stat info;
@@ -360,7 +380,7 @@ static int room_told(const char *path, struct statvfs *out) {
     out->f_bfree = info.f_bfree;
     out->f_bavail = info.f_bavail;
     out->f_namemax = (unsigned long)info.f_namelen;
-    if (space != NULL && inside(path) != NULL) {
+    if (space != NULL && inside(path) != NULL && space_told() >= 0) {
         pthread_mutex_lock(&lock);
         off_t left = space_left();
         out->f_bfree = out->f_bavail = left < 0 ? 0 : (fsblkcnt_t)left / out->f_frsize;
