@@ -152,7 +152,8 @@ def test_what_was_seen_near_the_tip_is_never_lost(right):
 
 
 def test_far_from_the_tip_blocks_may_be_lost_but_none_in_part(right):
-    cut_runs(right, "power cuts far from the tip", False, reorg_check_threshold=FAR)
+    cut_runs(right, "power cuts far from the tip", False, reorg_check_threshold=FAR,
+             **({"prune": 120} if torture.knows("prune") else {}))
 
 
 def test_with_fsync_always_what_was_seen_anywhere_is_never_lost(right):
