@@ -63,6 +63,7 @@ struct shrewd_options {
     size_t cache_bytes;       /* RocksDB block cache; 0: 256 MiB */
     size_t read_cache_bytes;  /* values kept as read; 0: 64 MiB */
     bool read_cache_off;
+    size_t write_buffer_bytes; /* RocksDB's, of all tables together; 0: 256 MiB */
     struct shrewd_view_options views;
 };
 

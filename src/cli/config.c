@@ -193,6 +193,9 @@ static int parse_all(struct shr_config *out, const struct shr_settings *settings
     out->exit_at = SHR_UNSET;
     out->height = SHR_UNSET;
     out->view_cache_mb = SHR_UNSET;
+    out->memory_mb = SHR_UNSET;
+    out->cache_mb = SHR_UNSET;
+    out->read_cache_mb = SHR_UNSET;
     for (size_t i = 0; i < shr_option_count; i++) {
         const struct shr_option *option = &shr_options[i];
         const struct shr_setting *given = &settings->at[i];
@@ -210,7 +213,9 @@ static int parse_all(struct shr_config *out, const struct shr_settings *settings
         return shr_fail(err, SHREWD_INVALID, "--exit-at: %u lies below --start-block %u",
                         out->exit_at, out->start_block);
     }
-    return check_prune(out, err);
+    int code = check_prune(out, err);
+    bool budget = shr_option_applies(shr_option_find("memory-mb", strlen("memory-mb")), command);
+    return code != 0 ? code : shr_config_memory(out, budget, err);
 }
 
 int shr_config_load(struct shr_config *out, const struct shr_command *command, int argc,

@@ -51,8 +51,12 @@ struct shr_config {
     uint32_t prefetch_blocks; /* --pipeline-size, --prefetch-size; 0: the default */
     uint32_t prefetch_mb;     /* 0: the default */
     uint32_t node_timeout_ms;
-    uint32_t cache_mb;      /* --cache-mb: RocksDB block cache */
-    uint32_t read_cache_mb; /* --read-cache-mb: 0: none */
+    uint32_t fsync;           /* 0: always, 1: tip, 2: never */
+    uint32_t memory_mb;       /* --memory-mb: the budget that the following come out of */
+    uint32_t cache_mb;        /* --cache-mb: RocksDB block cache */
+    uint32_t read_cache_mb;   /* --read-cache-mb: 0: none */
+    uint32_t write_buffer_mb; /* 0: the default; the budget's share */
+    uint32_t pending_mb;      /* blocks not committed yet; as above */
     /* the server */
     char *host;
     uint16_t port;
@@ -126,5 +130,10 @@ char *shr_config_db_dir(const struct shr_config *config);
 void shr_config_views(struct shrewd_view_options *out, const struct shr_config *config);
 /* Prints "shrewd: message" on standard error and returns the exit code for err. */
 int shr_report(const struct shrewd_error *err);
+
+/* Gives every part that was not told its memory its share of --memory-mb (`budget`: the command
+ * takes it), or its default. SHREWD_INVALID, naming the least budget. */
+int shr_config_memory(struct shr_config *config, bool budget, struct shrewd_error *err);
+void shr_config_log_memory(const struct shr_config *config);
 
 #endif

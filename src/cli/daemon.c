@@ -62,6 +62,7 @@ static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,
         .cache_bytes = (size_t)config->cache_mb << 20,
         .read_cache_bytes = (size_t)config->read_cache_mb << 20,
         .read_cache_off = config->read_cache_mb == 0,
+        .write_buffer_bytes = (size_t)config->write_buffer_mb << 20,
     };
     shr_config_views(&options.views, config);
     return shrewd_open(&d->shrewd, &options, err);
@@ -175,13 +176,17 @@ static void on_tip(void *ctx) {
 }
 
 static void *index_main(void *arg) {
+    /* In the order of the flag's words. */
+    static const enum shr_fsync fsyncs[] = {SHR_FSYNC_ALWAYS, SHR_FSYNC_TIP, SHR_FSYNC_NEVER};
     struct shr_daemon *d = arg;
     struct shr_follow_options options = {
         .max_reorg_depth = d->config->max_reorg_depth,
         .exit_at = d->config->exit_at,
         .near_tip = d->config->reorg_check_threshold,
         .prune = d->config->prune,
+        .fsync = fsyncs[d->config->fsync],
         .wait_for_space = true,
+        .pending_bytes = (size_t)d->config->pending_mb << 20,
         .feed = {.blocks_max = d->config->prefetch_blocks,
                  .bytes_max = (size_t)d->config->prefetch_mb << 20},
         .on_tip = on_tip,
@@ -224,6 +229,12 @@ static void sync_status(void *ctx, struct shr_server_sync *out) {
         .snapshot_height = shr_snapshots_height(d->snapshots),
         .restored = d->restored,
     };
+    shr_progress_stages(&d->progress, out->stages);
+    out->ready_blocks = atomic_load(&d->progress.feed.blocks_ready);
+    out->ready_bytes = atomic_load(&d->progress.feed.bytes_ready);
+    out->pending_blocks = atomic_load(&d->progress.commit.blocks_waiting);
+    out->pending_bytes = atomic_load(&d->progress.commit.bytes_waiting);
+    out->commits = atomic_load(&d->progress.commit.writes);
     struct shrewd_error trouble;
     if (finished && d->code != 0) {
         snprintf(out->error, sizeof out->error, "%.511s", d->error.message);
@@ -269,6 +280,9 @@ static void log_start(struct shr_daemon *d, const char *dir) {
     shr_hex_write(hash, shr_bytes(shr_module_hash(shr_lib_module(d->shrewd))->b, 32));
     shr_info("state", "shrewd %s, module %s (SHA-256 %s), database '%s'", SHREWD_VERSION,
              d->config->indexer, hash, dir);
+    if (d->config->write_buffer_mb != 0) { /* else this command has no budget */
+        shr_config_log_memory(d->config);
+    }
     if (shr_state_tip(shr_lib_state(d->shrewd), &tip, NULL) == 0) {
         shr_info("state", "indexed up to block %" PRIu32, tip.height);
         atomic_store(&d->progress.tip, tip.height);

@@ -71,6 +71,15 @@ struct shr_follow_options {
 int shr_follow(struct shr_state *state, struct shr_module *module, struct shr_source *source,
                const struct shr_follow_options *options, struct shr_progress *progress,
                struct shrewd_error *err);
+/* What the stages have done since start. Any thread. */
+enum { SHR_STAGE_FETCH, SHR_STAGE_CHECK, SHR_STAGE_GUEST, SHR_STAGE_COMMIT, SHR_STAGE_COUNT };
+struct shr_stage {
+    const char *name; /* static */
+    uint64_t threads; /* the times are sums over them */
+    uint64_t busy_ns; /* at work */
+    uint64_t wait_ns; /* with nothing to work on, or no room for more */
+};
+void shr_progress_stages(struct shr_progress *progress, struct shr_stage out[SHR_STAGE_COUNT]);
 /* What keeps blocks from being stored now; false: nothing. Any thread. */
 bool shr_progress_trouble(struct shr_progress *progress, struct shrewd_error *out);
 

@@ -22,6 +22,11 @@ void shr_progress_start(struct shr_report_state *report, struct shr_progress *pr
     report->shown_ns = shr_now_ns();
     report->samples[0].at_ns = report->shown_ns;
     report->n_samples = 1;
+    struct shr_stage stages[SHR_STAGE_COUNT];
+    shr_progress_stages(progress, stages);
+    for (int i = 0; i < SHR_STAGE_COUNT; i++) {
+        report->samples[0].busy_ns[i] = stages[i].busy_ns;
+    }
     if (bar) {
         shr_log_set_wipe(wipe_bar);
     }
@@ -30,7 +35,43 @@ void shr_progress_start(struct shr_report_state *report, struct shr_progress *pr
 struct rates {
     double blocks_per_s;
     double mb_per_s;
+    const char *slowest; /* the stage that is busy most of the time; the others wait for it */
+    double busy;         /* how much of it */
 };
+
+void shr_progress_stages(struct shr_progress *progress, struct shr_stage out[SHR_STAGE_COUNT]) {
+    struct shr_feed_stats *feed = &progress->feed;
+    struct shr_commit_stats *commit = &progress->commit;
+    uint64_t fetchers = atomic_load(&feed->fetchers);
+    out[SHR_STAGE_FETCH] =
+        (struct shr_stage){"fetch", fetchers == 0 ? 1 : fetchers, atomic_load(&feed->fetch_busy_ns),
+                           atomic_load(&feed->fetch_wait_ns)};
+    out[SHR_STAGE_CHECK] = (struct shr_stage){"check", 1, atomic_load(&feed->check_busy_ns),
+                                              atomic_load(&feed->check_wait_ns)};
+    out[SHR_STAGE_GUEST] =
+        (struct shr_stage){"guest", 1, atomic_load(&progress->guest_ns),
+                           atomic_load(&progress->wait_ns) + atomic_load(&commit->full_ns)};
+    out[SHR_STAGE_COMMIT] = (struct shr_stage){"commit", 1, atomic_load(&commit->busy_ns),
+                                               atomic_load(&commit->wait_ns)};
+}
+
+/* Of the time since the oldest sample; takes the times of now for the next one. */
+static void find_slowest(struct rates *rates, struct shr_report_state *report, unsigned oldest,
+                         unsigned slot, double seconds) {
+    struct shr_stage stages[SHR_STAGE_COUNT];
+    shr_progress_stages(report->progress, stages);
+    for (int i = 0; i < SHR_STAGE_COUNT; i++) {
+        double busy = (double)(stages[i].busy_ns - report->samples[oldest].busy_ns[i]) / 1e9;
+        double share = seconds > 0 ? busy / seconds / (double)stages[i].threads : 0;
+        if (share > rates->busy) {
+            rates->slowest = stages[i].name;
+            rates->busy = share;
+        }
+    }
+    for (int i = 0; i < SHR_STAGE_COUNT; i++) {
+        report->samples[slot].busy_ns[i] = stages[i].busy_ns;
+    }
+}
 
 /* The rate since the oldest sample kept, and a new sample for next time. */
 static struct rates take_sample(struct shr_report_state *report, uint64_t now) {
@@ -39,12 +80,13 @@ static struct rates take_sample(struct shr_report_state *report, uint64_t now) {
     unsigned oldest =
         report->n_samples <= SHR_RATE_SAMPLES ? 0 : report->n_samples % SHR_RATE_SAMPLES;
     double seconds = (double)(now - report->samples[oldest].at_ns) / 1e9;
-    struct rates rates = {0};
+    struct rates rates = {.slowest = "none"};
     if (seconds > 0) {
         rates.blocks_per_s = (double)(blocks - report->samples[oldest].blocks) / seconds;
         rates.mb_per_s = (double)(bytes - report->samples[oldest].bytes) / seconds / 1e6;
     }
     unsigned slot = report->n_samples % SHR_RATE_SAMPLES;
+    find_slowest(&rates, report, oldest, slot, seconds);
     report->samples[slot].at_ns = now;
     report->samples[slot].blocks = blocks;
     report->samples[slot].bytes = bytes;
@@ -74,8 +116,9 @@ static void draw_bar(uint32_t tip, uint32_t node_tip, struct rates rates, const 
     }
     bar[BAR_WIDTH] = 0;
     fprintf(stderr,
-            "\r[%s] %" PRIu32 " of %" PRIu32 " (%.1f%%)  %.1f blocks/s  %.2f MB/s  ETA %s\033[K",
-            bar, tip, node_tip, done * 100, rates.blocks_per_s, rates.mb_per_s, eta);
+            "\r[%s] %" PRIu32 " of %" PRIu32
+            " (%.1f%%)  %.1f blocks/s  %.2f MB/s  ETA %s  slowest: %s\033[K",
+            bar, tip, node_tip, done * 100, rates.blocks_per_s, rates.mb_per_s, eta, rates.slowest);
     fflush(stderr);
 }
 
@@ -108,9 +151,11 @@ void shr_progress_show(struct shr_report_state *report) {
         draw_bar(tip, node_tip, rates, eta);
     } else if (!news) {
         shr_info("index",
-                 "block %" PRIu32 " of %" PRIu32 " (%.1f%%), %.1f blocks/s, %.2f MB/s, ETA %s", tip,
-                 node_tip, node_tip == 0 ? 0 : 100.0 * tip / node_tip, rates.blocks_per_s,
-                 rates.mb_per_s, eta);
+                 "block %" PRIu32 " of %" PRIu32
+                 " (%.1f%%), %.1f blocks/s, %.2f MB/s, ETA %s, slowest: "
+                 "%s (%.0f%% busy)",
+                 tip, node_tip, node_tip == 0 ? 0 : 100.0 * tip / node_tip, rates.blocks_per_s,
+                 rates.mb_per_s, eta, rates.slowest, 100 * (rates.busy > 1 ? 1 : rates.busy));
     }
 }
 

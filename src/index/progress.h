@@ -13,6 +13,7 @@ struct shr_report_state {
     uint64_t shown_ns;
     struct {
         uint64_t at_ns, blocks, bytes;
+        uint64_t busy_ns[SHR_STAGE_COUNT];
     } samples[SHR_RATE_SAMPLES]; /* a ring: the rate is taken over its span */
     unsigned n_samples;
     bool said_at_tip;

@@ -47,6 +47,7 @@ static int open_store(struct shr_store **out, const struct shrewd_options *optio
         .create = (options->flags & SHREWD_CREATE) != 0,
         .read_only = (options->flags & SHREWD_READ_ONLY) != 0,
         .cache_bytes = options->cache_bytes,
+        .write_buffer_bytes = options->write_buffer_bytes,
     };
     return shr_store_open_rocks(out, options->db_path, &rocks, err);
 }

@@ -126,6 +126,35 @@ static void seconds(struct shr_buf *out, const char *name, const char *type, uin
     shr_buf_printf(out, "%s %.9f\n", name, (double)ns / 1e9);
 }
 
+/* The stage whose busy time grows by its threads' seconds a second is the one the others wait for.
+ */
+static void add_stages(struct shr_buf *out, const struct shr_server_sync *sync) {
+    head(out, "shrewd_stage_threads", "gauge", "Threads of each stage of the sync.");
+    for (int i = 0; i < SHR_STAGE_COUNT && sync->stages[i].name != NULL; i++) {
+        shr_buf_printf(out, "shrewd_stage_threads{stage=\"%s\"} %" PRIu64 "\n",
+                       sync->stages[i].name, sync->stages[i].threads);
+    }
+    head(out, "shrewd_stage_busy_seconds_total", "counter", "Time its threads were at work.");
+    for (int i = 0; i < SHR_STAGE_COUNT && sync->stages[i].name != NULL; i++) {
+        shr_buf_printf(out, "shrewd_stage_busy_seconds_total{stage=\"%s\"} %.9f\n",
+                       sync->stages[i].name, (double)sync->stages[i].busy_ns / 1e9);
+    }
+    head(out, "shrewd_stage_wait_seconds_total", "counter",
+         "Time they had nothing to work on, or no room for more.");
+    for (int i = 0; i < SHR_STAGE_COUNT && sync->stages[i].name != NULL; i++) {
+        shr_buf_printf(out, "shrewd_stage_wait_seconds_total{stage=\"%s\"} %.9f\n",
+                       sync->stages[i].name, (double)sync->stages[i].wait_ns / 1e9);
+    }
+    metric(out, "shrewd_blocks_ready", "gauge", sync->ready_blocks,
+           "Blocks fetched and checked ahead of the module.");
+    metric(out, "shrewd_blocks_ready_bytes", "gauge", sync->ready_bytes, "Their memory.");
+    metric(out, "shrewd_blocks_pending", "gauge", sync->pending_blocks,
+           "Blocks through the module that wait to be committed.");
+    metric(out, "shrewd_blocks_pending_bytes", "gauge", sync->pending_bytes, "Their memory.");
+    metric(out, "shrewd_commits_total", "counter", sync->commits,
+           "Writes to the database, of one block or several.");
+}
+
 static void add_sync(struct shr_buf *out, const struct shr_server_sync *sync) {
     metric(out, "shrewd_node_tip_height", "gauge", sync->node_tip, "Height of the node's tip.");
     metric(out, "shrewd_indexing", "gauge", sync->running, "1 while indexing goes on.");
@@ -141,6 +170,7 @@ static void add_sync(struct shr_buf *out, const struct shr_server_sync *sync) {
             "Time in the module, indexing.");
     seconds(out, "shrewd_apply_seconds_total", "counter", sync->apply_ns, "Time writing state.");
     seconds(out, "shrewd_wait_seconds_total", "counter", sync->wait_ns, "Time waiting for blocks.");
+    add_stages(out, sync);
 }
 
 static void add_stored(struct shr_buf *out, struct shr_server *server) {

@@ -6,6 +6,7 @@
 #ifndef SHR_RPC_SERVER_H
 #define SHR_RPC_SERVER_H
 
+#include "index/follow.h"
 #include "lib/lib.h"
 
 struct shr_server;
@@ -18,6 +19,10 @@ struct shr_server_sync {
     uint64_t blocks; /* applied since start */
     uint64_t bytes;
     uint64_t guest_ns, apply_ns, wait_ns;
+    struct shr_stage stages[SHR_STAGE_COUNT];
+    uint64_t ready_blocks, ready_bytes;     /* fetched and checked, not with the guest yet */
+    uint64_t pending_blocks, pending_bytes; /* through the guest, not committed yet */
+    uint64_t commits;
     uint64_t pruned_rows;
     uint64_t reorgs, reorg_blocks;
     bool snapshots;           /* one is kept growing */

@@ -105,7 +105,7 @@ def limit_files(size):
     return limit
 
 
-@pytest.mark.parametrize("size", [20_000, 100_000, 300_000])
+@pytest.mark.parametrize("size", [20_000, 60_000, 100_000])
 def test_a_disk_that_is_full(chain, daemon, size):
     """It stops and says so; with room again it goes on, and nothing is lost or damaged. Where not
     even a database can be opened, RocksDB as Debian builds it may abort: that loses nothing."""

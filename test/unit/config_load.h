@@ -19,6 +19,7 @@
 #include "cli/config.c"
 #include "cli/config_file.c"
 #include "cli/flags.c"
+#include "cli/memory.c"
 #include "cli/option_parse.c"
 #include "cli/options.c"
 #include "cli/settings.c"

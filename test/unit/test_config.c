@@ -42,7 +42,8 @@ static struct sample sample_of(const struct shr_option *option) {
     case SHR_OPTION_LEVEL:
         return (struct sample){"warn", NULL, SHR_LOG_WARN};
     case SHR_OPTION_CHOICE:
-        return (struct sample){"fresh", NULL, 1};
+        return strcmp(option->name, "fsync") == 0 ? (struct sample){"never", NULL, 2}
+                                                  : (struct sample){"fresh", NULL, 1};
     case SHR_OPTION_URL:
         return (struct sample){"node:8332", "http://node:8332", 0};
     case SHR_OPTION_SOCKET:
@@ -211,6 +212,40 @@ static void test_reference_flags(void **state) {
     shr_config_free(&config);
 }
 
+/* One budget; what a flag names is not a share of it. */
+static void test_memory(void **state) {
+    (void)state;
+    struct shr_config config;
+#define NODE "run --indexer m --db-path d --daemon-rpc-url u "
+    assert_int_equal(load(&config, NODE "--memory-mb 512 --fsync never"), 0);
+    assert_int_equal(config.cache_mb, 128);
+    assert_int_equal(config.write_buffer_mb, 128);
+    assert_int_equal(config.read_cache_mb, 128);
+    assert_int_equal(config.prefetch_mb, 32);
+    assert_int_equal(config.pending_mb, 32);
+    assert_int_equal(config.fsync, 2);
+    shr_config_free(&config);
+    assert_int_equal(load(&config, NODE "--memory-mb 512 --cache-mb 20 --read-cache-mb 0"), 0);
+    assert_int_equal(config.cache_mb, 20);
+    assert_int_equal(config.read_cache_mb, 0);
+    assert_int_equal(config.prefetch_mb, 32);
+    shr_config_free(&config);
+    /* Three quarters are shares: 256 fit into 1024, and not into one less. */
+    assert_int_equal(load(&config, NODE "--memory-mb 1024 --cache-mb 256"), 0);
+    shr_config_free(&config);
+    assert_refused(NODE "--memory-mb 1023 --cache-mb 256", "the least is 1024");
+    assert_int_equal(load(&config, NODE "--cache-mb 4000"), 0);
+    assert_int_equal(config.read_cache_mb, 256);
+    shr_config_free(&config);
+    assert_refused(NODE "--memory-mb 127", "(128 to 1048576)");
+    assert_refused(NODE "--fsync sometimes", "is not one of always|tip|never");
+    assert_int_equal(load(&config, "status --db-path d"), 0); /* no budget */
+    assert_int_equal(config.cache_mb, 256);
+    assert_int_equal(config.read_cache_mb, 64);
+    shr_config_free(&config);
+#undef NODE
+}
+
 static void test_defaults(void **state) {
     (void)state;
     struct shr_config config;
@@ -222,7 +257,11 @@ static void test_defaults(void **state) {
     assert_int_equal(config.reorg_check_threshold, 6);
     assert_int_equal(config.view_concurrency, 16);
     assert_int_equal(config.view_memory_mb, 256);
-    assert_int_equal(config.read_cache_mb, 64);
+    assert_int_equal(config.memory_mb, 1024);
+    assert_int_equal(config.cache_mb, 256);
+    assert_int_equal(config.read_cache_mb, 256);
+    assert_int_equal(config.pending_mb, 64);
+    assert_int_equal(config.fsync, 1);
     assert_int_equal(config.start_block, 0);
     assert_int_equal(config.exit_at, SHR_UNSET);
     assert_int_equal(config.height, SHR_UNSET);
@@ -528,6 +567,7 @@ int main(void) {
         cmocka_unit_test_setup(test_each_flag, clear_environment),
         cmocka_unit_test_setup(test_each_variable_and_key, clear_environment),
         cmocka_unit_test_setup(test_reference_flags, clear_environment),
+        cmocka_unit_test_setup(test_memory, clear_environment),
         cmocka_unit_test_setup(test_defaults, clear_environment),
         cmocka_unit_test_setup(test_container_variables, clear_environment),
         cmocka_unit_test_setup(test_precedence, clear_environment),
