@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "rpc/prompt.h"
+#include "base/prompt.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 #include "rpc/workers.h"
 
 #include "base/alloc.h"
-#include "rpc/prompt.h"
+#include "base/prompt.h"
 #include "wasm/guest.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* prompt.h: threads that should have a processor soon after they wake. */
-#ifndef SHR_RPC_PROMPT_H
-#define SHR_RPC_PROMPT_H
+#ifndef SHR_BASE_PROMPT_H
+#define SHR_BASE_PROMPT_H
 
 /* Asks for short turns of a processor for the calling thread: in return, Linux 6.12 and later lets
  * it interrupt threads with longer ones (runaway views, indexing) at once when it wakes, not at the

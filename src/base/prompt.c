@@ -1,4 +1,4 @@
-#include "rpc/prompt.h"
+#include "base/prompt.h"
 
 #include <stdint.h>
 #include <sys/syscall.h>
