@@ -74,6 +74,7 @@ def part_files(results, scratch):
     subprocess.run([str(BUILD / "test" / "bench" / "make_blocks"), str(scratch / "blocks"),
                     str(FILES_BLOCKS)], stdout=subprocess.DEVNULL, check=True)
     run(results, "bench_files", scratch / "blocks", GUEST / "minimal.wasm", scratch / "files")
+    run(results, "bench_full", scratch / "blocks", GUEST / "balances.wasm", scratch / "full")
 
 
 def microseconds(text):

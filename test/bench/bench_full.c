@@ -1,0 +1,135 @@
+/* bench_full BLOCKS MODULE DBDIR: full blocks (make_blocks writes them), from the first to the
+ * last: how long the guest itself takes with the state in memory and nothing else to do
+ * (`full_guest_s`), and how long the sync takes, from block files to RocksDB with the daemon's
+ * budget, 1024 MiB
+ * (`full_total_s`). */
+#include "chain/block.h"
+#include "index/apply.h"
+#include "index/follow.h"
+#include "lib/lib.h"
+#include "measure.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#define MIB ((size_t)1 << 20)
+
+/* The guest's reads: everything written so far, in one table. */
+struct held {
+    struct shr_pending *all;
+};
+
+static int held_get(void *ctx, struct shr_buf *value, struct shr_bytes key,
+                    struct shrewd_error *err) {
+    return shr_pending_get(((struct held *)ctx)->all, value, key, err);
+}
+
+/* CPU time of this thread: of the stage that runs the guest, whatever the machine does besides. */
+static double cpu_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double guest_seconds(struct shrewd *shrewd, struct shr_source *source, uint32_t last,
+                            double *cpu) {
+    struct shrewd_error err;
+    struct held held = {.all = shr_pending_new(shr_lib_state(shrewd))};
+    struct shr_writes **writes = calloc(last + 1, sizeof *writes);
+    uint64_t total_ns = 0;
+    struct shr_buf block = {0};
+    for (uint32_t height = 0; height <= last; height++) {
+        uint64_t guest_ns = 0;
+        struct shr_apply apply = {.state = shr_lib_state(shrewd),
+                                  .module = shr_lib_module(shrewd),
+                                  .height = height,
+                                  .guest_ns = &guest_ns,
+                                  .get = held_get,
+                                  .get_ctx = &held};
+        must(shr_source_hash_at(source, &apply.hash, height, &err), &err);
+        must(shr_source_block(source, &block, &apply.hash, &err), &err);
+        apply.block = shr_buf_bytes(&block);
+        must(shr_pending_begin(held.all, &err), &err);
+        double before = cpu_seconds();
+        must(shr_apply_run(&apply, &writes[height], &err), &err);
+        *cpu += cpu_seconds() - before;
+        shr_pending_end(held.all);
+        shr_pending_add(held.all, writes[height]);
+        total_ns += guest_ns;
+    }
+    shr_buf_free(&block);
+    shr_pending_free(held.all);
+    for (uint32_t height = 0; height <= last; height++) {
+        shr_writes_free(writes[height]);
+    }
+    free(writes);
+    return (double)total_ns / 1e9;
+}
+
+static struct shrewd *open_regtest_as_run(const char *module, const char *dir) {
+    struct shrewd *shrewd = NULL;
+    struct shrewd_error err;
+    struct shrewd_options options = {
+        .flags = dir == NULL ? SHREWD_IN_MEMORY | SHREWD_CREATE : SHREWD_CREATE,
+        .db_path = dir,
+        .module_path = module,
+        .genesis32 = shr_network_by_name("regtest")->genesis_hash.b,
+        .cache_bytes = 256 * MIB,
+        .read_cache_bytes = 256 * MIB,
+        .write_buffer_bytes = 256 * MIB,
+    };
+    must(shrewd_open(&shrewd, &options, &err), &err);
+    return shrewd;
+}
+
+static double total_seconds(struct shrewd *shrewd, struct shr_source *source, uint32_t last) {
+    struct shrewd_error err;
+    struct shr_progress progress = {0};
+    struct shr_follow_options options = {.exit_at = last};
+    uint64_t start = shr_now_ns();
+    must(shr_follow(shr_lib_state(shrewd), shr_lib_module(shrewd), source, &options, &progress,
+                    &err),
+         &err);
+    double seconds = (double)(shr_now_ns() - start) / 1e9;
+    struct shr_stage stages[SHR_STAGE_COUNT];
+    shr_progress_stages(&progress, stages);
+    for (int i = 0; i < SHR_STAGE_COUNT; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "sync.full_%s_busy_s", stages[i].name);
+        print_result(name, (double)stages[i].busy_ns / 1e9, "s");
+    }
+    return seconds;
+}
+
+int main(int argc, char **argv) {
+    struct shrewd_error err;
+    struct shr_stop stop;
+    struct shr_source *source = NULL;
+    struct shr_tip tip;
+    struct rusage usage;
+    if (argc != 4 || shr_stop_init(&stop) != 0) {
+        fprintf(stderr, "usage: %s BLOCKS MODULE DBDIR\n", argv[0]);
+        return 2;
+    }
+    shr_log_set_level(SHR_LOG_WARN);
+    must(shr_files_open(&source, &stop, argv[1], 0, &err), &err);
+    must(shr_source_tip(source, &tip, &err), &err);
+    /* The sync first: what the other holds in memory is not to count as its peak. */
+    struct shrewd *shrewd = open_regtest_as_run(argv[2], argv[3]);
+    double start = cpu_seconds();
+    double total = total_seconds(shrewd, source, tip.height);
+    print_result("sync.full_index_thread_cpu_s", cpu_seconds() - start, "s");
+    shrewd_close(shrewd);
+    getrusage(RUSAGE_SELF, &usage);
+    shrewd = open_regtest_as_run(argv[2], NULL);
+    double guest_cpu = 0;
+    double guest = guest_seconds(shrewd, source, tip.height, &guest_cpu);
+    shrewd_close(shrewd);
+    shr_source_close(source);
+    print_result("sync.full_total_s", total, "s");
+    print_result("sync.full_guest_s", guest, "s");
+    print_result("sync.full_guest_cpu_s", guest_cpu, "s");
+    print_result("sync.full_total_to_guest_ratio", total / guest, "x");
+    print_result("sync.full_peak_mib", (double)usage.ru_maxrss / 1024, "MiB");
+    return 0;
+}
