@@ -4,6 +4,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
         shr_source_close(files);
         shr_source_close(node);
     }
+    assert(code != 0 || d->source != NULL); /* the configuration has one of the two, or both */
     return code;
 }
 

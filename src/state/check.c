@@ -67,7 +67,6 @@ int shr_check_scan(struct shr_check_run *run, enum shr_table table, shr_scan_fn 
     if (code == SHREWD_CORRUPT) {
         shr_check_note(run, table, shr_bytes(NULL, 0), "rows that can be read", "%.600s",
                        err.message);
-        code = 0;
     } else if (code != 0) {
         return shr_fail(run->err, code, "%s", err.message);
     }
