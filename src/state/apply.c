@@ -185,31 +185,52 @@ static int apply_chunk(struct apply *apply, size_t n, struct shrewd_error *err) 
 
 /* A block's own rows. Blocks come here in order, each with all it changes, `changed`: nothing
  * else of it is still to be computed. */
-static void finish_block(struct apply *apply, struct block *block) {
+static int finish_block(struct apply *apply, struct block *block, struct shrewd_error *err) {
+    struct shr_root *root = apply->state->root;
     struct shr_height_key key = shr_height_key(block->record.height);
     block->record.n_keys = block->n_changed;
     for (size_t i = 0; i < block->n_changed; i++) {
         block->record.key_bytes += block->changed[i]->key.len;
         block->record.value_bytes += block->changed[i]->value.len;
     }
+    if (root != NULL) {
+        int code = shr_root_update(root, block->record.height, block->changed, block->n_changed,
+                                   &apply->batch, &block->record.root, err);
+        if (code != 0) {
+            return code;
+        }
+        block->record.has_root = true;
+    }
     shr_batch_put(&apply->batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
                   shr_buf_bytes(&block->changes));
     shr_record_encode(&apply->row, &block->record);
     shr_batch_put(&apply->batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key),
                   shr_buf_bytes(&apply->row));
+    return 0;
 }
 
 /* Every block's rows, and the new tip. */
-static void finish_blocks(struct apply *apply, uint64_t total_keys) {
-    for (size_t b = 0; b < apply->n_blocks; b++) {
+static int finish_blocks(struct apply *apply, uint64_t total_keys, struct shrewd_error *err) {
+    int code = 0;
+    for (size_t b = 0; code == 0 && b < apply->n_blocks; b++) {
         struct block *block = &apply->blocks[b];
         total_keys += block->new_keys;
         block->record.total_keys = total_keys;
-        finish_block(apply, block);
+        code = finish_block(apply, block, err);
     }
     shr_tip_encode(&apply->row, &apply->blocks[apply->n_blocks - 1].record);
     shr_batch_put(&apply->batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
                   shr_buf_bytes(&apply->row));
+    return code;
+}
+
+/* What the state's tree has in memory must be what the store has. */
+static void settle_root(struct shr_root *root, int code) {
+    if (root != NULL && code == 0) {
+        shr_root_written(root);
+    } else if (root != NULL) {
+        shr_root_forget(root);
+    }
 }
 
 int shr_state_check_change(const struct shr_block_change *change, struct shrewd_error *err) {
@@ -295,9 +316,12 @@ int shr_state_apply_many(struct shr_state *state, const struct shr_block_change 
         code = apply_chunk(apply, n_keys, err);
     }
     if (code == 0) {
-        finish_blocks(apply, total_keys);
+        code = finish_blocks(apply, total_keys, err);
+    }
+    if (code == 0) {
         code = shr_store_write(state->store, &apply->batch, sync, err);
     }
+    settle_root(state->root, code);
     if (code == 0) {
         code = shr_state_applied(state, &apply->blocks[n - 1].record, &apply->batch, err);
     }

@@ -123,6 +123,9 @@ static enum shr_scan_step visit_meta(void *ctx, struct shr_bytes key, struct shr
     } else if (shr_bytes_eq(key, shr_bytes_str(SHR_META_PRUNED))) {
         wrong = shr_pruned_decode(&run->oldest, row);
         run->has_pruned = wrong == NULL;
+    } else if (shr_bytes_eq(key, shr_bytes_str(SHR_META_ROOT))) {
+        wrong = shr_keep_root_decode(&run->keep_root, row);
+        run->has_root_row = true;
     } else {
         shr_check_note(run, SHR_TABLE_META, key, "no row of this name", "%zu bytes", row.len);
     }
@@ -179,6 +182,11 @@ int shr_check_meta(struct shr_check_run *run) {
     if (!run->has_identity) {
         shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_IDENTITY),
                        "the chain, module and start height", "no sound row");
+    }
+    if (run->has_root_row == run->has_fork) {
+        shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_ROOT),
+                       "whether a state root is kept, but in a fork", "%s",
+                       run->has_fork ? "a row" : "no row");
     }
     return check_base(run);
 }
@@ -303,11 +311,10 @@ int shr_check_blocks(struct shr_check_run *run) {
 
 int shr_check(struct shr_store *store, const struct shr_check_options *options,
               struct shr_check_summary *out, struct shrewd_error *err) {
-    /* A later pass relies on what the earlier ones have found. What recomputes the state root
-     * from LATEST comes last, and compares it with run->tip.root where run->tip.has_root. */
+    /* A later pass relies on what the earlier ones have found. */
     static int (*const passes[])(struct shr_check_run * run) = {
-        shr_check_meta,    shr_check_blocks, shr_check_changes,
-        shr_check_history, shr_check_latest, shr_check_heights,
+        shr_check_meta,   shr_check_blocks,  shr_check_changes, shr_check_history,
+        shr_check_latest, shr_check_heights, shr_check_root,
     };
     struct shr_check_run run = {.store = store, .options = options, .out = out, .err = err};
     struct shr_sizes sizes;

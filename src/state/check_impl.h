@@ -39,11 +39,12 @@ struct shr_check_run {
     struct shrewd_error *err;
 
     /* META */
-    bool has_format, has_identity, has_tip, has_fork, has_pruned;
+    bool has_format, has_identity, has_tip, has_fork, has_pruned, has_root_row;
     struct shr_identity identity;
     struct shr_fork_record fork;
     struct shr_block_record tip; /* what META says; heights[] go by BLOCKS */
     uint32_t oldest;             /* with has_pruned */
+    bool keep_root;              /* with has_root_row */
 
     /* BLOCKS: what CHANGES, HISTORY and LATEST may name */
     bool has_blocks;
@@ -75,5 +76,6 @@ int shr_check_changes(struct shr_check_run *run);
 int shr_check_history(struct shr_check_run *run);
 int shr_check_latest(struct shr_check_run *run);
 int shr_check_heights(struct shr_check_run *run);
+int shr_check_root(struct shr_check_run *run);
 
 #endif

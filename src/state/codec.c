@@ -161,6 +161,19 @@ const char *shr_identity_decode(struct shr_identity *out, struct shr_bytes row) 
     return NULL;
 }
 
+void shr_keep_root_encode(struct shr_buf *out, bool keep) {
+    shr_buf_clear(out);
+    shr_buf_add_u8(out, keep ? 1 : 0);
+}
+
+const char *shr_keep_root_decode(bool *keep, struct shr_bytes row) {
+    if (row.len != 1 || row.data[0] > 1) {
+        return "whether a state root is kept is malformed";
+    }
+    *keep = row.data[0] == 1;
+    return NULL;
+}
+
 void shr_tip_encode(struct shr_buf *out, const struct shr_block_record *tip) {
     shr_buf_clear(out);
     shr_buf_add_be32(out, tip->height);

@@ -16,6 +16,7 @@
 #define SHR_META_TIP "tip"
 #define SHR_META_FORK "fork"
 #define SHR_META_PRUNED "pruned"
+#define SHR_META_ROOT "root"
 
 struct shr_fork_record {
     uint32_t height; /* the last block read from the base */
@@ -61,6 +62,9 @@ void shr_format_encode(struct shr_buf *out);
 const char *shr_format_decode(uint32_t *version, struct shr_bytes row);
 void shr_identity_encode(struct shr_buf *out, const struct shr_identity *identity);
 const char *shr_identity_decode(struct shr_identity *out, struct shr_bytes row);
+/* Whether each block has a state root. */
+void shr_keep_root_encode(struct shr_buf *out, bool keep);
+const char *shr_keep_root_decode(bool *keep, struct shr_bytes row);
 void shr_tip_encode(struct shr_buf *out, const struct shr_block_record *tip);
 const char *shr_tip_decode(struct shr_block_record *out, struct shr_bytes row);
 void shr_fork_encode(struct shr_buf *out, const struct shr_fork_record *fork);

@@ -39,7 +39,7 @@ static int prune_block(struct prune *prune, uint32_t height, struct shrewd_error
         }
     }
     shr_batch_remove(&prune->batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key));
-    return 0;
+    return prune->state->root == NULL ? 0 : shr_root_prune(store, height, &prune->batch, err);
 }
 
 uint32_t shr_state_oldest(const struct shr_state *state) {

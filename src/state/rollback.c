@@ -289,6 +289,12 @@ static int undo_blocks(const struct step *step, struct shr_batch *batch, struct 
         struct shr_height_key key = shr_height_key((uint32_t)height);
         shr_batch_remove(batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key));
         shr_batch_remove(batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key));
+        int code = step->state->root == NULL
+                       ? 0
+                       : shr_root_undo(step->state->store, (uint32_t)height, batch, err);
+        if (code != 0) {
+            return code;
+        }
     }
     if (step->low == shr_state_floor(step->state)) {
         shr_batch_remove(batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP));
@@ -320,6 +326,9 @@ static int roll_step(struct shr_state *state, uint32_t low, uint32_t high, uint3
     }
     if (code == 0) {
         code = shr_store_write(state->store, &batch, true, err);
+    }
+    if (state->root != NULL) {
+        shr_root_forget(state->root);
     }
     *low_done = step.low;
     shr_batch_free(&batch);

@@ -7,7 +7,6 @@
 #include "state/root_impl.h"
 
 #include "base/alloc.h"
-#include "base/endian.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -319,12 +318,6 @@ static void hash_pairs(void *ctx, size_t piece) {
     }
 }
 
-static int by_key(const void *a, const void *b) {
-    const struct shr_root_leaf *left = a, *right = b;
-    uint64_t x = shr_get_be64(left->key.b), y = shr_get_be64(right->key.b);
-    return x != y ? (x < y ? -1 : 1) : memcmp(left->key.b, right->key.b, sizeof left->key.b);
-}
-
 static void update_part(void *ctx, size_t i) {
     struct update *update = ctx;
     size_t start = update->starts[i], n = update->starts[i + 1] - start;
@@ -473,7 +466,7 @@ int shr_root_update(struct shr_root *root, uint32_t height, const struct shr_pai
     update->news = shr_alloc_array(n + 1, sizeof *update->news);
     work_all(n < THREADED_MIN ? 1 : root->threads, (n + HASHED_AT_ONCE - 1) / HASHED_AT_ONCE,
              hash_pairs, update);
-    qsort(update->news, n, sizeof *update->news, by_key);
+    qsort(update->news, n, sizeof *update->news, shr_root_leaf_order);
     int code = update_tree(update, height, batch, err);
     if (code == 0 && !root->has_hash) {
         code = find_hash(root, height, err);

@@ -146,3 +146,29 @@ void shr_root_page_top(struct shr_root_top *out, const struct shr_root_page *pag
     shr_root_nodes(all);
     *out = all[0];
 }
+
+int shr_root_leaf_order(const void *a, const void *b) {
+    const struct shr_root_leaf *left = a, *right = b;
+    uint64_t x = shr_get_be64(left->key.b), y = shr_get_be64(right->key.b);
+    return x != y ? (x < y ? -1 : 1) : memcmp(left->key.b, right->key.b, sizeof left->key.b);
+}
+
+void shr_root_top_of(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,
+                     unsigned depth) {
+    if (n <= SHR_ROOT_BUCKET_MAX) {
+        shr_root_leaves_top(out, leaves, n, depth);
+        return;
+    }
+    struct shr_root_top all[SHR_ROOT_NODES] = {{{{0}}, false}};
+    for (size_t at = 0, end; at < n; at = end) {
+        unsigned nibble = shr_root_nibble(&leaves[at].key, depth / SHR_ROOT_LEVELS);
+        for (end = at + 1;
+             end < n && shr_root_nibble(&leaves[end].key, depth / SHR_ROOT_LEVELS) == nibble;) {
+            end++;
+        }
+        shr_root_top_of(&all[SHR_ROOT_SLOTS - 1 + nibble], leaves + at, end - at,
+                        depth + SHR_ROOT_LEVELS);
+    }
+    shr_root_nodes(all);
+    *out = all[0];
+}

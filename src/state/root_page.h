@@ -67,6 +67,11 @@ void shr_root_hash(uint8_t tag, const struct shr_root_job *jobs, size_t n);
  * first `depth` bits. */
 void shr_root_leaves_top(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,
                          unsigned depth);
+/* The same of any number of leaves. */
+void shr_root_top_of(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,
+                     unsigned depth);
+/* By key hash; for qsort. */
+int shr_root_leaf_order(const void *a, const void *b);
 /* An inner page's levels: all[0] is its top, the children of all[i] are all[2i + 1] and
  * all[2i + 2], all[15] to all[30] are the slots, which the caller has filled in. */
 #define SHR_ROOT_NODES (2 * SHR_ROOT_SLOTS - 1)

@@ -10,17 +10,18 @@
 
 /* META as found; a row that is absent has its flag false. */
 struct meta {
-    bool has_format, has_identity, has_tip, has_fork, has_pruned;
+    bool has_format, has_identity, has_tip, has_fork, has_pruned, has_root;
     uint32_t format;
     struct shr_identity identity;
     struct shr_block_record tip;
     struct shr_fork_record fork;
     uint32_t oldest; /* with has_pruned */
+    bool keep_root;  /* with has_root */
 };
 
 /* In the order of decode_meta. */
 static const char *const meta_keys[] = {SHR_META_FORMAT, SHR_META_IDENTITY, SHR_META_TIP,
-                                        SHR_META_FORK, SHR_META_PRUNED};
+                                        SHR_META_FORK,   SHR_META_PRUNED,   SHR_META_ROOT};
 #define META_ROWS (sizeof meta_keys / sizeof meta_keys[0])
 
 #define CORRUPT_KEY_SHOWN ((size_t)48)
@@ -89,6 +90,7 @@ static int decode_meta(const struct shr_store *store, struct meta *meta,
     meta->has_tip = reads[2].found;
     meta->has_fork = reads[3].found;
     meta->has_pruned = reads[4].found;
+    meta->has_root = reads[5].found;
     if (meta->has_format) {
         wrong[0] = shr_format_decode(&meta->format, shr_buf_bytes(reads[0].value));
         if (wrong[0] == NULL && meta->format != SHR_FORMAT_VERSION) {
@@ -110,6 +112,9 @@ static int decode_meta(const struct shr_store *store, struct meta *meta,
     }
     if (meta->has_pruned) {
         wrong[4] = shr_pruned_decode(&meta->oldest, shr_buf_bytes(reads[4].value));
+    }
+    if (meta->has_root) {
+        wrong[5] = shr_keep_root_decode(&meta->keep_root, shr_buf_bytes(reads[5].value));
     }
     for (size_t i = 0; i < META_ROWS; i++) {
         if (wrong[i] != NULL) {
@@ -216,6 +221,17 @@ static int check_start(const struct shr_store *store, uint32_t held, uint32_t wa
                     store->name, held, wanted, held);
 }
 
+static int check_root(const struct shr_store *store, bool held, enum shr_keep_root wanted,
+                      struct shrewd_error *err) {
+    if (wanted == SHR_KEEP_ROOT_ANY || held == (wanted == SHR_KEEP_ROOT_YES)) {
+        return 0;
+    }
+    return shr_fail(err, SHREWD_MISMATCH,
+                    "the database '%s' was made with --state-root=%s, which cannot be changed; "
+                    "leave the flag out, or index again into another folder",
+                    store->name, held ? "on" : "off");
+}
+
 static int refuse_module(const struct shr_store *store, const struct shr_hash *held,
                          const struct shr_hash *wanted, struct shrewd_error *err) {
     char held_hex[SHR_HASH_HEX_LEN + 1], wanted_hex[SHR_HASH_HEX_LEN + 1];
@@ -239,6 +255,9 @@ static int write_meta(struct shr_store *store, const struct meta *meta, struct s
     if (meta->has_fork) {
         shr_fork_encode(&row, &meta->fork);
         shr_batch_put(&batch, SHR_TABLE_META, shr_bytes_str(SHR_META_FORK), shr_buf_bytes(&row));
+    } else {
+        shr_keep_root_encode(&row, meta->keep_root);
+        shr_batch_put(&batch, SHR_TABLE_META, shr_bytes_str(SHR_META_ROOT), shr_buf_bytes(&row));
     }
     int code = shr_store_write(store, &batch, true, err);
     shr_buf_free(&row);
@@ -269,6 +288,7 @@ static int open_plain(struct shr_store *store, struct meta *meta,
                             store->name);
         }
         meta->identity = *identity;
+        meta->keep_root = identity->keep_root != SHR_KEEP_ROOT_NO;
         return write_meta(store, meta, err);
     }
     if (meta->has_fork) {
@@ -283,6 +303,9 @@ static int open_plain(struct shr_store *store, struct meta *meta,
     }
     if (code == 0 && identity != NULL) {
         code = check_start(store, meta->identity.start_height, identity->start_height, err);
+    }
+    if (code == 0 && identity != NULL) {
+        code = check_root(store, meta->keep_root, identity->keep_root, err);
     }
     return code != 0 ? code : settle_module(store, meta, identity, accept_module, err);
 }
@@ -397,12 +420,22 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
         code = shr_corrupt(state->store, SHR_TABLE_META, shr_bytes_str(SHR_META_IDENTITY),
                            "the identity row is missing", err);
     }
+    if (code == 0 && meta.has_format && meta.has_root == meta.has_fork) {
+        code = shr_corrupt(state->store, SHR_TABLE_META, shr_bytes_str(SHR_META_ROOT),
+                           meta.has_fork ? "a fork keeps no state root"
+                                         : "whether a state root is kept is missing",
+                           err);
+    }
     if (code == 0) {
         code = base == NULL ? open_plain(state->store, &meta, identity, accept_module, err)
                             : open_fork(state->store, &meta, base, fork_height, identity,
                                         accept_module, err);
     }
     state->identity = meta.identity;
+    state->identity.keep_root = meta.keep_root ? SHR_KEEP_ROOT_YES : SHR_KEEP_ROOT_NO;
+    state->root = code != 0 || !meta.keep_root ? NULL
+                                               : shr_root_new(state->store, SHR_ROOT_CACHE_DEFAULT,
+                                                              SHR_ROOT_THREADS_DEFAULT);
     state->fork = meta.fork;
     state->base = base;
     state->now.tip = meta.tip;
@@ -452,6 +485,7 @@ void shr_state_close(struct shr_state *state) {
     if (state != NULL) {
         shr_reader_close(state->published);
         shr_cache_free(state->cache);
+        shr_root_free(state->root);
         shr_store_close(state->store);
         pthread_mutex_destroy(&state->lock);
         free(state);

@@ -25,10 +25,17 @@
 struct shr_state;
 struct shr_reader;
 
+enum shr_keep_root {
+    SHR_KEEP_ROOT_ANY, /* as the database does; a new one: yes */
+    SHR_KEEP_ROOT_YES,
+    SHR_KEEP_ROOT_NO,
+};
+
 struct shr_identity {
-    struct shr_hash genesis;     /* the chain */
-    uint32_t start_height;       /* the first block indexed */
-    struct shr_hash module_hash; /* the module that wrote the state */
+    struct shr_hash genesis;      /* the chain */
+    uint32_t start_height;        /* the first block indexed */
+    struct shr_hash module_hash;  /* the module that wrote the state */
+    enum shr_keep_root keep_root; /* whether each block has a state root; a fork's do not */
 };
 
 struct shr_block_record {
@@ -60,9 +67,9 @@ struct shr_block_change {
 
 /* Opens the state in `store`. An empty store is initialised with `identity` when it is given,
  * else SHREWD_NOT_FOUND. One already initialised must have the same format, genesis and start
- * height, and module unless `accept_module` (then the new module's hash is recorded); any
- * difference is SHREWD_MISMATCH with what to do. identity NULL: take what is there.
- * Takes over the store, also on failure. */
+ * height, keep a state root or not, and have the same module unless `accept_module` (then the new
+ * module's hash is recorded); any difference is SHREWD_MISMATCH with what to do. identity NULL:
+ * take what is there. Takes over the store, also on failure. */
 int shr_state_open(struct shr_state **out, struct shr_store *store,
                    const struct shr_identity *identity, bool accept_module,
                    struct shrewd_error *err);

@@ -4,6 +4,7 @@
 
 #include "state/cache.h"
 #include "state/codec.h"
+#include "state/root.h"
 #include "state/store_ops.h"
 
 #include <pthread.h>
@@ -24,6 +25,7 @@ struct shr_state {
     struct shr_identity identity;
     struct shr_reader *base; /* borrowed; NULL unless this is a fork */
     struct shr_fork_record fork;
+    struct shr_root *root;   /* NULL: no state root is kept */
     struct shr_cache *cache; /* NULL: off */
     struct shr_reader now;   /* the writing thread's own: what it has committed */
     _Atomic uint64_t generation;

@@ -372,11 +372,105 @@ static void test_damaged(void **state) {
     shr_store_close(store);
 }
 
+static void apply_state(struct shr_state *state, uint32_t height, const char *value) {
+    struct shr_pair pair = {TEXT("key"), shr_bytes_str(value)};
+    struct shr_block_change change = {.height = height, .pairs = &pair, .n_pairs = 1};
+    assert_ok(shr_state_apply(state, &change, false, err));
+}
+
+static struct shr_state *open_state(const char *dir, enum shr_keep_root keep,
+                                    struct shr_store **store) {
+    struct shr_rocks_options options = {.create = true};
+    struct shr_identity identity = {.keep_root = keep};
+    struct shr_state *state = NULL;
+    assert_ok(shr_store_open_rocks(store, dir, &options, err));
+    assert_ok(shr_state_open(&state, *store, &identity, false, err));
+    return state;
+}
+
+/* A database keeps a root or not as it was made; blocks after a rollback have the roots of a
+ * database that never saw the others. */
+static void test_state(void **unused) {
+    char *dir = make_dir();
+    struct shr_store *store = NULL;
+    struct shr_state *state = open_state(dir, SHR_KEEP_ROOT_ANY, &store);
+    struct shr_block_record first, second, again;
+    apply_state(state, 0, "one");
+    assert_ok(shr_state_tip(state, &first, err));
+    apply_state(state, 1, "two");
+    assert_ok(shr_state_tip(state, &second, err));
+    assert_true(first.has_root && second.has_root && !shr_hash_eq(&first.root, &second.root));
+    assert_ok(shr_state_rollback(state, 0, err));
+    apply_state(state, 1, "one"); /* nothing changes */
+    assert_ok(shr_state_tip(state, &again, err));
+    assert_true(again.has_root && shr_hash_eq(&again.root, &first.root));
+    shr_state_close(state);
+    state = open_state(dir, SHR_KEEP_ROOT_YES, &store);
+    apply_state(state, 2, "two");
+    assert_ok(shr_state_tip(state, &again, err));
+    assert_true(again.has_root && shr_hash_eq(&again.root, &second.root));
+    shr_state_close(state);
+    struct shr_identity off = {.keep_root = SHR_KEEP_ROOT_NO};
+    struct shr_rocks_options options = {.create = true};
+    assert_ok(shr_store_open_rocks(&store, dir, &options, err));
+    assert_fails(shr_state_open(&state, store, &off, false, err), SHREWD_MISMATCH,
+                 "made with --state-root=on");
+    remove_dir(dir);
+}
+
+static void test_state_without(void **unused) {
+    char *dir = make_dir();
+    struct shr_store *store = NULL;
+    struct shr_state *state = open_state(dir, SHR_KEEP_ROOT_NO, &store);
+    struct shr_block_record tip;
+    struct shr_buf rows = {0};
+    apply_state(state, 0, "one");
+    shr_state_close(state);
+    state = open_state(dir, SHR_KEEP_ROOT_ANY, &store);
+    apply_state(state, 1, "two");
+    assert_ok(shr_state_tip(state, &tip, err));
+    assert_true(!tip.has_root && shr_hash_is_zero(&tip.root));
+    assert_ok(shr_state_rollback(state, 0, err));
+    read_rows(store, &rows);
+    assert_int_equal(rows.len, 0);
+    shr_buf_free(&rows);
+    shr_state_close(state);
+    struct shr_identity on = {.keep_root = SHR_KEEP_ROOT_YES};
+    struct shr_rocks_options options = {.create = true};
+    assert_ok(shr_store_open_rocks(&store, dir, &options, err));
+    assert_fails(shr_state_open(&state, store, &on, false, err), SHREWD_MISMATCH,
+                 "made with --state-root=off");
+    remove_dir(dir);
+}
+
+/* A fork keeps none, whatever its base does. */
+static void test_fork(void **unused) {
+    struct shr_identity identity = {.start_height = 0};
+    struct shr_state *base = NULL, *fork = NULL;
+    struct shr_reader *reader = NULL;
+    struct shr_block_record tip;
+    assert_ok(shr_state_open(&base, shr_store_new_memory(), &identity, false, err));
+    apply_state(base, 0, "one");
+    assert_ok(shr_reader_open(&reader, base, err));
+    assert_ok(
+        shr_state_open_fork(&fork, shr_store_new_memory(), reader, UINT32_MAX, NULL, false, err));
+    apply_state(fork, 1, "two");
+    assert_ok(shr_state_tip(fork, &tip, err));
+    assert_false(tip.has_root);
+    assert_ok(shr_state_rollback(fork, 0, err));
+    assert_ok(shr_state_tip(fork, &tip, err));
+    assert_true(tip.has_root); /* the base's block */
+    shr_state_close(fork);
+    shr_reader_close(reader);
+    shr_state_close(base);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_long_paths), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_undone),     cmocka_unit_test(test_same_rows),
-        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_long_paths),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_undone),        cmocka_unit_test(test_same_rows),
+        cmocka_unit_test(test_damaged),       cmocka_unit_test(test_state),
+        cmocka_unit_test(test_state_without), cmocka_unit_test(test_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

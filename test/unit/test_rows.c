@@ -202,11 +202,46 @@ static void assert_row(struct shr_store *store, enum shr_table table, struct shr
     shr_buf_free(&got);
 }
 
+static void add_hash(struct shr_buf *row, struct shr_bytes of) {
+    struct shr_hash hash;
+    shr_sha256(&hash, of);
+    shr_buf_append(row, hash.b, sizeof hash.b);
+}
+
+/* The tree's one page: the hash of "b" comes before that of "a". */
+static void check_pages(struct shr_store *store) {
+    struct shr_buf row = {0};
+    uint32_t height = 2;
+    shr_buf_add(&row, TEXT("\4\1\0")); /* changes of a bucket: leaf 0, then a new one */
+    add_hash(&row, shr_bytes(&height, sizeof height));
+    add_hash(&row, TEXT("b"));
+    add_hash(&row, TEXT("of block 2"));
+    assert_row(store, SHR_TABLE_ROOT, TEXT("\0\xff\xff\xff\xfd"), shr_buf_bytes(&row));
+    shr_buf_clear(&row);
+    height = 3;
+    shr_buf_add(&row, TEXT("\2")); /* all of it: with these changes they would be as many bytes */
+    add_hash(&row, TEXT("b"));
+    add_hash(&row, TEXT("of block 2"));
+    add_hash(&row, TEXT("a"));
+    add_hash(&row, shr_bytes(&height, sizeof height));
+    assert_row(store, SHR_TABLE_ROOT, TEXT("\0\xff\xff\xff\xfc"), shr_buf_bytes(&row));
+    assert_row(store, SHR_TABLE_ROOT_PAGES, TEXT("\0\0\0\3"), TEXT("\x80"));
+    assert_row(store, SHR_TABLE_ROOT_PAGES, TEXT("\0\0\0\4"), TEXT("\0"));
+    shr_buf_free(&row);
+}
+
 static void layout(void **unused) {
     struct shr_store *store = shr_store_new_memory();
     struct shr_state *state = make(store);
+    static const uint8_t root[32] = {0xa1, 0xeb, 0xff, 0x0f, 0x97, 0xc6, 0xa2, 0x1e,
+                                     0x2b, 0xb2, 0xb5, 0x4d, 0x4d, 0xc0, 0x05, 0xed,
+                                     0xe0, 0xeb, 0xe5, 0xdc, 0xa0, 0x80, 0x61, 0x67,
+                                     0xec, 0x72, 0x52, 0x21, 0xbc, 0xf2, 0x5d, 0xc6};
     uint8_t record[98] = {1}, identity_row[68] = {0}, tip[102];
     /* version, flags, hash, root, then four counters: keys, key bytes, value bytes, total keys */
+    /* By doc/state-root.md: "a" is 4, 0, 0, 0 and "b" is "of block 2". */
+    record[1] = 1;
+    memcpy(record + 34, root, sizeof root);
     record[66 + 7] = 1;
     record[74 + 7] = 1;
     record[82 + 7] = 4;
@@ -217,12 +252,14 @@ static void layout(void **unused) {
     assert_row(store, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\2"));
     assert_row(store, SHR_TABLE_META, TEXT("identity"),
                shr_bytes(identity_row, sizeof identity_row));
+    assert_row(store, SHR_TABLE_META, TEXT("root"), TEXT("\1"));
     assert_row(store, SHR_TABLE_META, TEXT("tip"), shr_bytes(tip, sizeof tip));
     assert_row(store, SHR_TABLE_BLOCKS, TEXT("\0\0\0\4"), shr_bytes(record, sizeof record));
     assert_row(store, SHR_TABLE_CHANGES, TEXT("\0\0\0\1"), TEXT("\0\0\0\0\1a"));
     assert_row(store, SHR_TABLE_CHANGES, TEXT("\0\0\0\2"), TEXT("\1\0\0\0\1a\0\0\0\0\1b"));
     assert_row(store, SHR_TABLE_LATEST, TEXT("b"), TEXT("of block 2\0\0\0\2"));
     assert_row(store, SHR_TABLE_HISTORY, TEXT("\0\0\0\1a\0\0\0\4"), TEXT("\3\0\0\0\0\0\0\3"));
+    check_pages(store);
     shr_state_close(state);
 }
 
