@@ -35,6 +35,10 @@ enum shrewd_open_flags {
     SHREWD_READ_ONLY = 1 << 1,     /* also while another process writes it */
     SHREWD_IN_MEMORY = 1 << 2,     /* no database: state lives as long as the handle */
     SHREWD_ACCEPT_MODULE = 1 << 3, /* go on with another module than the one recorded */
+    /* Whether each block gets a state root (doc/state-root.md): settled when a database is made, on
+     * unless off; SHREWD_MISMATCH for one made otherwise. A fork keeps none. */
+    SHREWD_STATE_ROOT_ON = 1 << 4,
+    SHREWD_STATE_ROOT_OFF = 1 << 5,
 };
 
 /* How views answer: doc/views.md. Zero means the default. */
@@ -64,6 +68,7 @@ struct shrewd_options {
     size_t read_cache_bytes;  /* values kept as read; 0: 64 MiB */
     bool read_cache_off;
     size_t write_buffer_bytes; /* RocksDB's, of all tables together; 0: 256 MiB */
+    size_t root_cache_bytes;   /* pages of the state's tree; 0: 64 MiB */
     struct shrewd_view_options views;
 };
 

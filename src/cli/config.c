@@ -191,6 +191,7 @@ static int check_prune(const struct shr_config *config, struct shrewd_error *err
 static int parse_all(struct shr_config *out, const struct shr_settings *settings,
                      const struct shr_command *command, struct shrewd_error *err) {
     out->exit_at = SHR_UNSET;
+    out->state_root = SHR_UNSET;
     out->height = SHR_UNSET;
     out->view_cache_mb = SHR_UNSET;
     out->memory_mb = SHR_UNSET;

@@ -43,7 +43,8 @@ struct shr_config {
     char *fork;
     char *cache_dir; /* compiled modules; default ~/.cache/shrewd/modules */
     bool accept_module;
-    uint32_t prune; /* --prune N; 0: keep every version */
+    uint32_t state_root; /* 0: on, 1: off; SHR_UNSET: as the database was made */
+    uint32_t prune;      /* --prune N; 0: keep every version */
     uint32_t start_block;
     uint32_t exit_at; /* SHR_UNSET: follow for ever */
     uint32_t max_reorg_depth;
@@ -55,6 +56,7 @@ struct shr_config {
     uint32_t memory_mb;       /* --memory-mb: the budget that the following come out of */
     uint32_t cache_mb;        /* --cache-mb: RocksDB block cache */
     uint32_t read_cache_mb;   /* --read-cache-mb: 0: none */
+    uint32_t root_cache_mb;   /* 0: the default; the budget's share */
     uint32_t write_buffer_mb; /* 0: the default; the budget's share */
     uint32_t pending_mb;      /* blocks not committed yet; as above */
     /* the server */

@@ -53,6 +53,10 @@ static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
 static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,
                          const struct shr_hash *genesis, uint32_t start, struct shrewd_error *err) {
     const struct shr_config *config = d->config;
+    static const unsigned state_root[] = {SHREWD_STATE_ROOT_ON, SHREWD_STATE_ROOT_OFF};
+    if (config->state_root != SHR_UNSET) {
+        flags |= state_root[config->state_root];
+    }
     struct shrewd_options options = {
         .flags = flags | (config->accept_module ? SHREWD_ACCEPT_MODULE : 0),
         .db_path = dir,
@@ -65,6 +69,7 @@ static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,
         .read_cache_bytes = (size_t)config->read_cache_mb << 20,
         .read_cache_off = config->read_cache_mb == 0,
         .write_buffer_bytes = (size_t)config->write_buffer_mb << 20,
+        .root_cache_bytes = (size_t)config->root_cache_mb << 20,
     };
     shr_config_views(&options.views, config);
     return shrewd_open(&d->shrewd, &options, err);

@@ -5,14 +5,15 @@
 
 #include <inttypes.h>
 
-/* Shares of the budget in sixteenths; what is left, an eighth, is for everything else: programs,
- * stacks, requests, the state root's pages, what a write is made of. */
+/* Shares of the budget in sixteenths; what is left, a sixteenth, is for everything else: programs,
+ * stacks, requests, what a write is made of. */
 #define CACHE_SHARE 4u
 #define BUFFERS_SHARE 4u
 #define READ_CACHE_SHARE 4u
 #define PENDING_SHARE 1u
 #define PREFETCH_SHARE 1u
-#define REST_SHARE 2u
+#define ROOT_SHARE 1u
+#define REST_SHARE 1u
 #define SHARES 16u
 
 #define MEMORY_MB_DEFAULT 1024u
@@ -35,7 +36,7 @@ int shr_config_memory(struct shr_config *config, bool budget, struct shrewd_erro
             config->read_cache_mb == SHR_UNSET ? READ_CACHE_MB_DEFAULT : config->read_cache_mb;
         return 0;
     }
-    uint64_t given = 0, shares = REST_SHARE + BUFFERS_SHARE + PENDING_SHARE;
+    uint64_t given = 0, shares = REST_SHARE + ROOT_SHARE + BUFFERS_SHARE + PENDING_SHARE;
     given += config->cache_mb == SHR_UNSET ? 0 : config->cache_mb;
     given += config->read_cache_mb == SHR_UNSET ? 0 : config->read_cache_mb;
     given += config->prefetch_mb;
@@ -57,6 +58,7 @@ int shr_config_memory(struct shr_config *config, bool budget, struct shrewd_erro
     config->prefetch_mb =
         config->prefetch_mb == 0 ? share(config, PREFETCH_SHARE) : config->prefetch_mb;
     config->pending_mb = share(config, PENDING_SHARE);
+    config->root_cache_mb = share(config, ROOT_SHARE);
     config->write_buffer_mb = share(config, BUFFERS_SHARE);
     return 0;
 }
@@ -65,7 +67,7 @@ void shr_config_log_memory(const struct shr_config *config) {
     shr_info("state",
              "memory, in MiB: %" PRIu32 " for shrewd; of it or by flags, block cache %" PRIu32
              ", write buffers %" PRIu32 ", read cache %" PRIu32 ", blocks fetched ahead %" PRIu32
-             ", blocks to commit %" PRIu32,
+             ", blocks to commit %" PRIu32 ", pages of the state's tree %" PRIu32,
              config->memory_mb, config->cache_mb, config->write_buffer_mb, config->read_cache_mb,
-             config->prefetch_mb, config->pending_mb);
+             config->prefetch_mb, config->pending_mb, config->root_cache_mb);
 }

@@ -57,6 +57,8 @@ const struct shr_option shr_options[] = {
      AT(label), "keeps databases apart: the folder becomes DIR-TEXT"},
     {"fork", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES, 0, 0, NULL, NULL, AT(fork),
      "read through to this database, write to --db-path only"},
+    {"state-root", "on|off", SHR_OPTION_CHOICE, SHR_GROUP_STATE, BIT(RUN), 0, 0, NULL, NULL,
+     AT(state_root), "whether a new database gets a state root for each block; on"},
     {"prune", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, BIT(RUN), 0, NUMBER_MAX, "0", NULL,
      AT(prune), "keep the states of the last N blocks only; 0 keeps all"},
     {"accept-module", NULL, SHR_OPTION_SWITCH, SHR_GROUP_STATE, VIEWS, 0, 0, NULL, NULL,

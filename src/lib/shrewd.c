@@ -79,9 +79,16 @@ static int open_base(struct shrewd *s, const struct shrewd_options *options,
     return 0;
 }
 
+static enum shr_keep_root keep_root(const struct shrewd_options *options) {
+    return (options->flags & SHREWD_STATE_ROOT_ON) != 0    ? SHR_KEEP_ROOT_YES
+           : (options->flags & SHREWD_STATE_ROOT_OFF) != 0 ? SHR_KEEP_ROOT_NO
+                                                           : SHR_KEEP_ROOT_ANY;
+}
+
 static int open_state(struct shrewd *s, const struct shrewd_options *options,
                       struct shrewd_error *err) {
-    struct shr_identity identity = {.start_height = options->start_height};
+    struct shr_identity identity = {.start_height = options->start_height,
+                                    .keep_root = keep_root(options)};
     const struct shr_identity *wanted = NULL;
     struct shr_store *store = NULL;
     bool accept = (options->flags & SHREWD_ACCEPT_MODULE) != 0;
@@ -101,14 +108,18 @@ static int open_state(struct shrewd *s, const struct shrewd_options *options,
         struct shr_identity base;
         shr_state_identity(s->base, &base);
         identity.start_height = base.start_height;
-        return shr_state_open_fork(&s->state, store, s->base_reader, UINT32_MAX, wanted, accept,
-                                   err);
+        code =
+            shr_state_open_fork(&s->state, store, s->base_reader, UINT32_MAX, wanted, accept, err);
+    } else {
+        code = shr_state_open(&s->state, store, wanted, accept, err);
     }
-    code = shr_state_open(&s->state, store, wanted, accept, err);
-    if (code == 0) {
+    if (code == 0 && s->base_reader == NULL) {
         size_read_cache(s->state, options);
     }
-    return code;
+    if (code == 0 && options->root_cache_bytes != 0) {
+        shr_state_set_root_cache(s->state, options->root_cache_bytes);
+    }
+    return code != 0 ? code : shr_state_check_root(s->state, keep_root(options), err);
 }
 
 /* A handle opened without the chain's genesis still must not run another module's state. */

@@ -493,6 +493,10 @@ struct shr_root *shr_root_new(struct shr_store *store, size_t cache_bytes, unsig
     return root;
 }
 
+void shr_root_set_cache(struct shr_root *root, size_t cache_bytes) {
+    root->cache_bytes = cache_bytes;
+}
+
 void shr_root_forget(struct shr_root *root) {
     shr_root_page_free(root->top);
     root->top = NULL;

@@ -23,6 +23,7 @@ struct shr_root;
 /* Borrows the store. `cache_bytes`: of pages kept from block to block, after those of a block
  * have been written; during one, all that it needs are held. threads: at least 1. */
 struct shr_root *shr_root_new(struct shr_store *store, size_t cache_bytes, unsigned threads);
+void shr_root_set_cache(struct shr_root *root, size_t cache_bytes);
 void shr_root_free(struct shr_root *root); /* NULL is fine */
 
 /* Adds the rows of the block of `height`, which follows the last one updated, to `batch`, and

@@ -500,6 +500,22 @@ void shr_state_set_cache(struct shr_state *state, size_t bytes) {
     }
 }
 
+int shr_state_check_root(const struct shr_state *state, enum shr_keep_root wanted,
+                         struct shrewd_error *err) {
+    if (state->base != NULL && wanted == SHR_KEEP_ROOT_YES) {
+        return shr_fail(err, SHREWD_UNSUPPORTED,
+                        "'%s' is a fork, and a fork keeps no state root; leave out --state-root=on",
+                        state->store->name);
+    }
+    return check_root(state->store, state->root != NULL, wanted, err);
+}
+
+void shr_state_set_root_cache(struct shr_state *state, size_t bytes) {
+    if (state->root != NULL) {
+        shr_root_set_cache(state->root, bytes);
+    }
+}
+
 void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out) {
     *out = (struct shr_cache_stats){0};
     if (state->cache != NULL) {

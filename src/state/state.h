@@ -83,6 +83,11 @@ int shr_state_open(struct shr_state **out, struct shr_store *store,
 int shr_state_open_fork(struct shr_state **out, struct shr_store *store, struct shr_reader *base,
                         uint32_t fork_height, const struct shr_identity *identity,
                         bool accept_module, struct shrewd_error *err);
+/* SHREWD_MISMATCH when the state keeps a root and is not to, or the other way round. */
+int shr_state_check_root(const struct shr_state *state, enum shr_keep_root wanted,
+                         struct shrewd_error *err);
+/* Memory for pages of the tree kept from block to block; 64 MiB unless told. */
+void shr_state_set_root_cache(struct shr_state *state, size_t bytes);
 /* Every reader must be closed before. */
 void shr_state_close(struct shr_state *state);
 /* How much memory reads may take to be remembered in (cache.h); 0 turns that off. Before any

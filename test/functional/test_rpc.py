@@ -238,12 +238,11 @@ def test_getblockhash_of_an_unknown_height(probe):
         assert error.code == -32002 and str(TIP) in error.message
 
 
-def test_stateroot_is_a_root_or_says_there_is_none(probe):
-    answer = probe.rpc.ask("metashrew_stateroot", "latest")
-    if answer.get("error") is None:
-        assert answer["result"].startswith("0x") and len(answer["result"]) == 66
-    else:
-        assert answer["error"]["code"] == -32007
+def test_stateroot(probe):
+    root = probe.rpc.call("metashrew_stateroot", "latest")
+    assert root.startswith("0x") and len(root) == 66
+    assert probe.rpc.call("metashrew_stateroot", TIP) == root
+    assert probe.rpc.call("metashrew_stateroot", TIP - 1) != root
     assert error_of(probe, "metashrew_stateroot", TIP + 1).code == -32002
     assert error_of(probe, "metashrew_stateroot", -1).code == -32602
 

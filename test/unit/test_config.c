@@ -42,8 +42,9 @@ static struct sample sample_of(const struct shr_option *option) {
     case SHR_OPTION_LEVEL:
         return (struct sample){"warn", NULL, SHR_LOG_WARN};
     case SHR_OPTION_CHOICE:
-        return strcmp(option->name, "fsync") == 0 ? (struct sample){"never", NULL, 2}
-                                                  : (struct sample){"fresh", NULL, 1};
+        return strcmp(option->name, "fsync") == 0        ? (struct sample){"never", NULL, 2}
+               : strcmp(option->name, "state-root") == 0 ? (struct sample){"off", NULL, 1}
+                                                         : (struct sample){"fresh", NULL, 1};
     case SHR_OPTION_URL:
         return (struct sample){"node:8332", "http://node:8332", 0};
     case SHR_OPTION_SOCKET:
