@@ -18,7 +18,7 @@ FLAGS = {
     "read_cache_mb": [None, 0, 1, 64],
     "prefetch_mb": [None, 1, 32],
     "pipeline_size": [None, 1, 3, 500],
-    "memory_mb": [None, 256, 2048],
+    "memory_mb": [None, 600, 2048],
     "fsync": [None, "always", "tip", "never"],
     "reorg_check_threshold": [None, 1, 1000],
     "views": [None, "fresh"],

@@ -108,11 +108,12 @@ def limit_files(size):
 @pytest.mark.parametrize("size", [20_000, 60_000, 100_000])
 def test_a_disk_that_is_full(chain, daemon, size):
     """It stops and says so; with room again it goes on, and nothing is lost or damaged. Where not
-    even a database can be opened, RocksDB as Debian builds it may abort: that loses nothing."""
+    even a database can be made (RocksDB's own list of its options takes some 60 kB), RocksDB as
+    Debian builds it may abort: that loses nothing."""
     one = daemon("minimal", node=chain)
     one.spawn(limit_files(size))
     code = one.wait_exit(60)
-    assert code == 1 or (code == -signal.SIGABRT and size < 50_000), (code, one.log())
+    assert code == 1 or (code == -signal.SIGABRT and size < 90_000), (code, one.log())
     assert code != 1 or "File too large" in one.log(), one.log()
     one.start()
     one.wait_tip(chain)
