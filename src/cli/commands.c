@@ -55,6 +55,14 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "bytes.",
          "shrewd dump --db-path db | sha256sum\n"
          "shrewd dump --db-path db --height 100 --prefix /blocks/ --json"},
+    [SHR_COMMAND_PROVE] =
+        {SHR_COMMAND_PROVE, "prove", "KEY...", 1, 10000, NULL,
+         "values of keys, with a proof against the state root",
+         "Prints a JSON document with each KEY (0x hex, or text), its value at a height or\n"
+         "null, the state root there, and one proof of it all, from a database or a\n"
+         "running shrewd. 'shrewd verify' checks it, and needs neither.",
+         "shrewd prove 0x00ab --server http://127.0.0.1:8080 > proof.json\n"
+         "shrewd prove /totals /tip --height 840000 --db-path db"},
     [SHR_COMMAND_VERIFY] =
         {SHR_COMMAND_VERIFY, "verify", "FILE", 1, 1, NULL,
          "check a proof of keys and values against a state root",

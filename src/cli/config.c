@@ -62,6 +62,7 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
     case SHR_COMMAND_PREVIEW:
         return server ? none : view;
     case SHR_COMMAND_STATUS:
+    case SHR_COMMAND_PROVE:
         return server ? none : status;
     case SHR_COMMAND_ROLLBACK:
         return rollback;

@@ -124,6 +124,7 @@ int shr_cmd_export_rockshrew(struct shr_config *config);
 int shr_cmd_bench(struct shr_config *config);
 int shr_cmd_demo(struct shr_config *config);
 int shr_cmd_completion(struct shr_config *config);
+int shr_cmd_prove(struct shr_config *config);
 int shr_cmd_snapshot(struct shr_config *config);
 
 /* The database folder: db_path, with "-label" after it when a label is set. Caller frees. */

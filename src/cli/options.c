@@ -7,7 +7,7 @@
 
 #define BIT(name) (1u << SHR_COMMAND_##name)
 #define ALL ((1u << SHR_COMMAND_COUNT) - 1)
-#define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP))
+#define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP) | BIT(PROVE))
 #define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH) | BIT(CHECK) | BIT(SNAPSHOT))
 #define MIGRATES (BIT(IMPORT_ROCKSHREW) | BIT(EXPORT_ROCKSHREW))
 #define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
@@ -116,11 +116,12 @@ const struct shr_option shr_options[] = {
     {"expect-root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_STATE, BIT(RUN) | BIT(SNAPSHOT), 0, 0, NULL,
      NULL, AT(expect_root), "the state root that a snapshot restored must end with"},
 
-    {"server", "URL", SHR_OPTION_URL, SHR_GROUP_COMMAND, BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS), 0,
-     0, NULL, NULL, AT(server), "ask a running shrewd instead of a database"},
+    {"server", "URL", SHR_OPTION_URL, SHR_GROUP_COMMAND,
+     BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(PROVE), 0, 0, NULL, NULL, AT(server),
+     "ask a running shrewd instead of a database"},
     {"height", "H", SHR_OPTION_HEIGHT, SHR_GROUP_COMMAND,
-     BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK) | BIT(BENCH) | BIT(SNAPSHOT), 0,
-     NUMBER_MAX, "latest", NULL, AT(height), "the height: a number, 0x hex, or latest"},
+     BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK) | BIT(BENCH) | BIT(SNAPSHOT) | BIT(PROVE),
+     0, NUMBER_MAX, "latest", NULL, AT(height), "the height: a number, 0x hex, or latest"},
     {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP), 0, 0, NULL, NULL, AT(prefix),
      "only keys that start with this: 0x hex, or text"},
     {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND,

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "rpc/prove.h"
 
 #include <inttypes.h>
 
@@ -34,8 +35,8 @@ static int find_block(const struct shr_rpc_env *env, struct shr_block_record *ou
     return env->source.block(env->source.ctx, out, height.height, err);
 }
 
-static int call_height(const struct shr_rpc_env *env, uint32_t *out,
-                       const struct shr_params *params, int i, struct shrewd_error *err) {
+int shr_method_height(const struct shr_rpc_env *env, uint32_t *out, const struct shr_params *params,
+                      int i, struct shrewd_error *err) {
     struct shr_height height;
     int rc = shr_param_height(&height, params, i, err);
     if (rc == 0 && !height.latest && height.height == SHR_LATEST) {
@@ -61,7 +62,7 @@ static int view_call(const struct shr_rpc_env *env, struct shr_view_call *call,
         rc = shr_param_hex(input, params, 1, err);
     }
     if (rc == 0) {
-        rc = call_height(env, &call->height, params, 2, err);
+        rc = shr_method_height(env, &call->height, params, 2, err);
     }
     if (rc == 0) {
         call->view = shr_buf_cstr(name);
@@ -101,7 +102,7 @@ static int run_preview(const struct shr_rpc_env *env, struct shr_buf *out,
         rc = shr_param_hex(&input, params, 2, err);
     }
     if (rc == 0) {
-        rc = call_height(env, &call.height, params, 3, err);
+        rc = shr_method_height(env, &call.height, params, 3, err);
     }
     if (rc == 0) {
         call.view = shr_buf_cstr(&name);
@@ -195,6 +196,7 @@ const struct shr_method shr_methods[SHR_METHOD_COUNT] = {
     {"metashrew_getblockhash", {{"height"}, 0}, false, run_getblockhash},
     {"metashrew_stateroot", {{"height"}, 0}, false, run_stateroot},
     {"metashrew_snapshot", {{NULL}, 0}, false, run_snapshot},
+    {"shrewd_prove", {{"keys", "height"}, 1}, true, shr_prove_run},
 };
 
 const struct shr_method *shr_method_find(struct shr_bytes name) {

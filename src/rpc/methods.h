@@ -1,4 +1,4 @@
-/* methods.h: the six methods as a table, and what they run on. No HTTP here. */
+/* methods.h: the methods as a table, and what they run on. No HTTP here. */
 #ifndef SHR_RPC_METHODS_H
 #define SHR_RPC_METHODS_H
 
@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#define SHR_METHOD_COUNT 6
+#define SHR_METHOD_COUNT 7
 
 struct shr_method_stats {
     _Atomic uint64_t calls;
@@ -27,7 +27,7 @@ struct shr_rpc_env {
 struct shr_method {
     const char *name;
     struct shr_param_spec params;
-    bool needs_worker; /* runs a guest: not on an HTTP thread */
+    bool needs_worker; /* takes a while, as guests do: not on an HTTP thread */
     /* Appends the result as JSON. What it appended before failing is dropped by the caller. */
     int (*run)(const struct shr_rpc_env *env, struct shr_buf *out, const struct shr_params *params,
                const _Atomic bool *cancel, struct shrewd_error *err);
@@ -36,6 +36,9 @@ struct shr_method {
 /* In a fixed order; the index of a method is also that of its stats. */
 extern const struct shr_method shr_methods[SHR_METHOD_COUNT];
 
+/* Parameter i as a height: SHR_LATEST when it says so. */
+int shr_method_height(const struct shr_rpc_env *env, uint32_t *out, const struct shr_params *params,
+                      int i, struct shrewd_error *err);
 /* NULL when there is none of that name. */
 const struct shr_method *shr_method_find(struct shr_bytes name);
 /* Binds the parameters, runs the method and counts it. `cancel` (may be NULL) ends what runs a

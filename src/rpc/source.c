@@ -31,6 +31,11 @@ static bool source_quick(void *ctx, struct shr_buf *out, const struct shr_view_c
     return shr_views_quick(shr_lib_views(ctx), out, call);
 }
 
+static int source_prove(void *ctx, struct shr_proved *out, const struct shr_bytes *keys, size_t n,
+                        uint32_t height, struct shrewd_error *err) {
+    return shr_prove(out, shr_lib_state(ctx), keys, n, height, err);
+}
+
 static void source_stats(void *ctx, struct shr_views_stats *out) {
     shr_views_stats(shr_lib_views(ctx), out);
 }
@@ -47,6 +52,7 @@ struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
                                    .preview = source_preview,
                                    .cached = source_cached,
                                    .quick = source_quick,
+                                   .prove = source_prove,
                                    .stats = source_stats,
                                    .info = source_info};
 }

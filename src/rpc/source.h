@@ -5,7 +5,7 @@
 #define SHR_RPC_SOURCE_H
 
 #include "shrewd/shrewd.h"
-#include "state/state.h"
+#include "state/prove.h"
 #include "view/views.h"
 
 /* Every function may be called by several threads at once; codes and messages are those of
@@ -26,6 +26,8 @@ struct shr_rpc_source {
     /* As `cached`, or from a warm instance if that takes next to no time; on threads with
      * SHR_GUEST_THREAD_STACK. May be NULL. */
     bool (*quick)(void *ctx, struct shr_buf *out, const struct shr_view_call *call);
+    int (*prove)(void *ctx, struct shr_proved *out, const struct shr_bytes *keys, size_t n,
+                 uint32_t height, struct shrewd_error *err);
     void (*stats)(void *ctx, struct shr_views_stats *out);
     /* What is stored: for metrics. NULL: not known. */
     int (*info)(void *ctx, struct shrewd_info *out, struct shrewd_error *err);

@@ -278,10 +278,11 @@ def test_heights_below_the_first_one(chain, daemon):
         assert error.code == -32004 and "100" in error.message, (method, error)
 
 
-@pytest.mark.parametrize("name", ["view", "preview", "height", "getblockhash", "stateroot",
-                                  "snapshot"])
+@pytest.mark.parametrize("name", ["metashrew_view", "metashrew_preview", "metashrew_height",
+                                  "metashrew_getblockhash", "metashrew_stateroot",
+                                  "metashrew_snapshot", "shrewd_prove"])
 def test_the_examples_of_the_documentation_have_the_right_shape(name):
-    schema = method_schema("metashrew_" + name)
+    schema = method_schema(name)
     assert schema["examples"]
     for example in schema["examples"]:
         if "result" in example:

@@ -9,6 +9,7 @@
 #ifndef TEST_FAKE_SOURCE_H
 #define TEST_FAKE_SOURCE_H
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "rpc/source.h"
 
@@ -134,6 +135,22 @@ static inline bool fake_cached(void *ctx, struct shr_buf *out, const struct shr_
     return kept;
 }
 
+static inline int fake_prove(void *ctx, struct shr_proved *out, const struct shr_bytes *keys,
+                             size_t n, uint32_t height, struct shrewd_error *err) {
+    int rc = fake_block(ctx, &out->block, height == UINT32_MAX ? 270 : height, err);
+    if (rc == 0) {
+        out->n = n;
+        out->values = shr_alloc_array(n + 1, sizeof *out->values);
+        out->found = shr_alloc_array(n + 1, sizeof *out->found);
+        for (size_t i = 0; i < n; i++) {
+            out->found[i] = keys[i].len > 0; /* the empty key is absent, others hold themselves */
+            shr_buf_add(&out->values[i], keys[i]);
+        }
+        shr_buf_add_u8(&out->proof, 1);
+    }
+    return rc;
+}
+
 static inline void fake_stats(void *ctx, struct shr_views_stats *out) {
     *out = (struct shr_views_stats){.warm = 11, .fresh = 22, .cached = 33, .timeouts = 44};
 }
@@ -145,6 +162,7 @@ static inline struct shr_rpc_source fake_source(struct fake *fake) {
                                    .view = fake_view,
                                    .preview = fake_preview,
                                    .cached = fake_cached,
+                                   .prove = fake_prove,
                                    .stats = fake_stats};
 }
 

@@ -11,6 +11,7 @@ static const char *base_line(enum shr_command_id id) {
         [SHR_COMMAND_ROLLBACK] = "rollback --db-path d --height 1",
         [SHR_COMMAND_DUMP] = "dump --db-path d",
         [SHR_COMMAND_SNAPSHOT] = "snapshot create p --db-path d",
+        [SHR_COMMAND_PROVE] = "prove k --db-path d",
         [SHR_COMMAND_VERIFY] = "verify f",
         [SHR_COMMAND_CHECK] = "check --db-path d",
         [SHR_COMMAND_INSPECT] = "inspect m",
@@ -76,9 +77,10 @@ static const char *line_for(const struct shr_option *option, enum shr_command_id
         return "run --indexer m --db-path d";
     }
     if (strcmp(option->name, "server") == 0) {
-        return id == SHR_COMMAND_STATUS ? "status"
-               : id == SHR_COMMAND_VIEW ? "view v"
-                                        : "preview 0 v";
+        return id == SHR_COMMAND_STATUS  ? "status"
+               : id == SHR_COMMAND_PROVE ? "prove k"
+               : id == SHR_COMMAND_VIEW  ? "view v"
+                                         : "preview 0 v";
     }
     return base_line(id);
 }

@@ -76,7 +76,27 @@ static void check_content(json_t *schema, const char *text) {
     json_decref(object);
 }
 
+/* An object: each member described, each described one there, of the type said. */
+static void check_members(json_t *schema, json_t *object) {
+    json_t *properties = json_object_get(schema, "properties");
+    assert_int_equal(json_object_size(object), json_object_size(properties));
+    const char *key;
+    json_t *inner;
+    json_object_foreach(properties, key, inner) {
+        const char *type = json_string_value(json_object_get(inner, "type"));
+        json_t *value = json_object_get(object, key);
+        assert_true(strcmp(type, "integer") == 0 ? json_is_integer(value)
+                    : strcmp(type, "array") == 0 ? json_is_array(value)
+                                                 : json_is_string(value));
+    }
+}
+
 static void check_result(json_t *schema, json_t *result) {
+    if (json_is_object(result)) {
+        assert_string_equal(json_string_value(json_object_get(schema, "type")), "object");
+        check_members(schema, result);
+        return;
+    }
     assert_true(json_is_string(result));
     assert_string_equal(json_string_value(json_object_get(schema, "type")), "string");
     json_t *content = json_object_get(schema, "contentSchema");
@@ -112,7 +132,7 @@ static json_t *call(const char *method, const char *params) {
 }
 
 static const char *const params_for[SHR_METHOD_COUNT] = {
-    "[\"echo\",\"0xDEADBEEF\",270]", NULL, "[]", "[270]", "[270]", "[]",
+    "[\"echo\",\"0xDEADBEEF\",270]", NULL, "[]", "[270]", "[270]", "[]", "[[\"0x00\",\"\"],270]",
 };
 
 static void check_calls(const struct shr_method *method, json_t *schema) {

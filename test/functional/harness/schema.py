@@ -5,7 +5,7 @@ import re
 
 from harness import paths
 
-TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict}
+TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list}
 
 
 @functools.cache

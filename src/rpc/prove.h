@@ -1,0 +1,18 @@
+/* prove.h: shrewd_prove: values with a proof against the state root. */
+#ifndef SHR_RPC_PROVE_H
+#define SHR_RPC_PROVE_H
+
+#include "rpc/methods.h"
+
+#include "state/prove.h"
+
+/* A proof document (doc/state-root.md) as JSON, appended. */
+void shr_prove_write(struct shr_buf *out, const struct shr_proved *proved,
+                     const struct shr_bytes *keys);
+
+/* The method. */
+int shr_prove_run(const struct shr_rpc_env *env, struct shr_buf *out,
+                  const struct shr_params *params, const _Atomic bool *cancel,
+                  struct shrewd_error *err);
+
+#endif

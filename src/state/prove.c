@@ -1,0 +1,95 @@
+#include "state/prove.h"
+
+#include "base/alloc.h"
+#include "state/root.h"
+#include "state/state_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_bytes(const void *a, const void *b) {
+    return memcmp(a, b, sizeof(struct shr_hash));
+}
+
+static int read_values(struct shr_proved *out, struct shr_reader *reader,
+                       const struct shr_bytes *keys, struct shrewd_error *err) {
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < out->n; i++) {
+        code = shr_reader_get(reader, &out->values[i], keys[i], out->block.height, err);
+        out->found[i] = code == 0;
+        if (code == SHREWD_NOT_FOUND) {
+            shr_buf_clear(&out->values[i]);
+            code = 0;
+        }
+    }
+    return code;
+}
+
+/* Each key once, in the order of their hashes. */
+static int add_proof(struct shr_proved *out, struct shr_reader *reader,
+                     const struct shr_bytes *keys, struct shrewd_error *err) {
+    struct shr_hash *hashes = shr_alloc_array(out->n + 1, sizeof *hashes);
+    for (size_t i = 0; i < out->n; i++) {
+        shr_sha256(&hashes[i], keys[i]);
+    }
+    qsort(hashes, out->n, sizeof *hashes, by_bytes);
+    size_t n = 0;
+    for (size_t i = 0; i < out->n; i++) {
+        if (n == 0 || !shr_hash_eq(&hashes[n - 1], &hashes[i])) {
+            hashes[n++] = hashes[i];
+        }
+    }
+    struct shr_root_view *view =
+        shr_root_view_new(reader->state->store, reader->snapshot, out->block.height);
+    int code = shr_root_prove(view, &out->proof, hashes, n, err);
+    shr_root_view_free(view);
+    free(hashes);
+    return code;
+}
+
+static int prove(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
+                 uint32_t height, struct shrewd_error *err) {
+    int code = height == UINT32_MAX ? shr_reader_tip(reader, &out->block, err)
+                                    : shr_reader_block(reader, &out->block, height, err);
+    if (code == 0) {
+        code = shr_reader_check_held(reader, out->block.height, err);
+    }
+    if (code == 0 && (!out->block.has_root || shr_state_is_fork(reader->state))) {
+        code = shr_fail(err, SHREWD_NO_ROOT, "this database keeps no state root for height %u",
+                        out->block.height);
+    }
+    code = code != 0 ? code : read_values(out, reader, keys, err);
+    return code != 0 ? code : add_proof(out, reader, keys, err);
+}
+
+int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
+              size_t n, uint32_t height, struct shrewd_error *err) {
+    struct shr_reader *reader = NULL;
+    *out = (struct shr_proved){.n = n};
+    if (n > SHR_PROVE_KEYS_MAX) {
+        return shr_fail(err, SHREWD_LIMIT, "%zu keys; one proof is of at most %u", n,
+                        SHR_PROVE_KEYS_MAX);
+    }
+    int code = shr_reader_open(&reader, state, err);
+    if (code != 0) {
+        return code;
+    }
+    out->values = shr_alloc_array(n + 1, sizeof *out->values);
+    out->found = shr_alloc_array(n + 1, sizeof *out->found);
+    code = prove(out, reader, keys, height, err);
+    shr_reader_close(reader);
+    if (code != 0) {
+        shr_proved_free(out);
+    }
+    return code;
+}
+
+void shr_proved_free(struct shr_proved *proved) {
+    for (size_t i = 0; proved->values != NULL && i < proved->n; i++) {
+        shr_buf_free(&proved->values[i]);
+    }
+    free(proved->values);
+    free(proved->found);
+    shr_buf_free(&proved->proof);
+    *proved = (struct shr_proved){0};
+}
