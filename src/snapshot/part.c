@@ -230,7 +230,8 @@ static int read_pairs(struct shr_zin *stream, struct block_text *block, struct s
         shr_buf_add(&block->bytes, body);
     }
     /* The buffer has stopped moving: now the pairs may point into it. */
-    const uint8_t *at = block->bytes.data;
+    static const uint8_t nothing[1];
+    const uint8_t *at = block->bytes.data != NULL ? block->bytes.data : nothing;
     for (size_t i = 0; i < n; i++) {
         block->pairs[i].key.data = at;
         block->pairs[i].value.data = at + block->pairs[i].key.len;

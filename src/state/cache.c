@@ -135,13 +135,14 @@ void shr_cache_free(struct shr_cache *cache) {
     if (cache == NULL) {
         return;
     }
-    for (size_t i = 0; i < cache->n_shards * cache->sets_per_shard; i++) {
-        for (size_t way = 0; way < WAYS; way++) {
-            free(atomic_load(&cache->sets[i].ways[way]));
-        }
-    }
     for (size_t i = 0; i < cache->n_shards; i++) {
         struct shard *shard = &cache->shards[i];
+        /* A part of the table that holds nothing was perhaps never touched: leave it so. */
+        for (size_t set = 0; shard->n > 0 && set < cache->sets_per_shard; set++) {
+            for (size_t way = 0; way < WAYS; way++) {
+                free(atomic_load(&shard->sets[set].ways[way]));
+            }
+        }
         for (size_t j = 0; j < shard->n_waiting; j++) {
             free(shard->waiting[j].entry);
         }

@@ -55,6 +55,7 @@ static void part(struct shr_bytes inside, bool packed) {
         abort();
     }
     check(shr_state_open(&state, shr_store_new_memory(), &identity, false, &err), &err);
+    shr_state_set_cache(state, 0);
     check(shr_part_apply(&part, state, path, &stop, &err), &err);
     shr_state_close(state);
     close(fd);
