@@ -269,7 +269,12 @@ static int look_around(struct follow *f, bool *ended, struct shrewd_error *err) 
     bool at_tip = empty || best.height < next_height(f);
     atomic_store(&f->progress->at_tip, at_tip);
     *ended = at_tip && f->source->ops->finite;
-    return shr_prune(f->state, f->options->prune, true, &f->progress->prune, err);
+    /* At the end of a finite source nobody comes back to what is left to prune. */
+    do {
+        code = shr_prune(f->state, f->options->prune, true, &f->progress->prune, err);
+    } while (code == 0 && *ended && shr_prune_due(f->state, f->options->prune) &&
+             !shr_stopped(f->source->stop));
+    return code;
 }
 
 static int step(struct follow *f, bool *ended, struct shrewd_error *err) {

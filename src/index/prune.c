@@ -9,6 +9,12 @@
 #define ROWS_BEHIND 16384u
 #define BLOCKS_BEHIND 64u
 
+bool shr_prune_due(struct shr_state *state, uint32_t keep) {
+    struct shr_block_record tip;
+    return keep != 0 && shr_state_tip(state, &tip, NULL) == 0 && tip.height >= keep &&
+           tip.height - keep > shr_state_oldest(state);
+}
+
 int shr_prune(struct shr_state *state, uint32_t keep, bool idle,
               struct shr_prune_progress *progress, struct shrewd_error *err) {
     struct shr_block_record tip;

@@ -17,4 +17,7 @@ struct shr_prune_progress {
 int shr_prune(struct shr_state *state, uint32_t keep, bool idle,
               struct shr_prune_progress *progress, struct shrewd_error *err);
 
+/* Whether anything is left for an idle step. */
+bool shr_prune_due(struct shr_state *state, uint32_t keep);
+
 #endif

@@ -260,6 +260,6 @@ def test_the_log_is_cut_off_anywhere(right):
                 tips.add(right.tip_of(db))
                 if number % 5 == 0:
                     resume(right, db, "a")
-    assert len(tips) > count // 3, tips
+    assert len(tips) > max(1, count // 10), tips  # blocks are written in groups
     torture.figure("write-ahead log cut off", cuts=count, tips=len(tips), seed=torture.SEED,
                    seconds=round(time.monotonic() - start))
