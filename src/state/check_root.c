@@ -50,8 +50,8 @@ static int read_slots(struct slots *slots, struct shr_root_top all[SHR_ROOT_NODE
         while (at < slots->n && shr_root_nibble(&slots->leaves[at].key, 0) == slot) {
             at++;
         }
-        shr_root_top_of(&all[SHR_ROOT_SLOTS - 1 + slot], slots->leaves + first, at - first,
-                        SHR_ROOT_LEVELS);
+        const struct shr_root_leaf *leaves = at > first ? slots->leaves + first : NULL;
+        shr_root_top_of(&all[SHR_ROOT_SLOTS - 1 + slot], leaves, at - first, SHR_ROOT_LEVELS);
     }
     return code;
 }

@@ -130,7 +130,8 @@ def kill_again_and_again(killer, kills):
     assert killer.daemon.stop()[0] == 0
     assert digest(killer.daemon.dump()) == right.end("a")
     check(killer.daemon.db)
-    assert midway > kills // 8, f"hardly ever killed on the way: {midway} of {kills} times"
+    # Few kills may all fall elsewhere; many may not.
+    assert kills < 50 or midway > kills // 8, f"hardly ever killed on the way: {midway} of {kills}"
     return midway
 
 
