@@ -90,7 +90,9 @@ static void hold(struct part *part, struct shr_root_page *page, struct shr_root_
     part->bytes += (int64_t)shr_root_page_bytes(page);
     page->above = above;
     if (above != NULL) {
-        above->n += above->depth > 0;
+        if (above->depth > 0) { /* the top page is both parts' and is not written */
+            above->n++;
+        }
         join_list(&part->root->lists[page->is_inner][shr_root_nibble(path, 0)], page);
     }
 }
@@ -99,7 +101,9 @@ static void hold(struct part *part, struct shr_root_page *page, struct shr_root_
 static void release(struct part *part, struct shr_root_page *page, const struct shr_hash *path) {
     part->bytes -= (int64_t)shr_root_page_bytes(page);
     if (page->above != NULL) {
-        page->above->n -= page->above->depth > 0;
+        if (page->above->depth > 0) {
+            page->above->n--;
+        }
         leave_list(&part->root->lists[page->is_inner][shr_root_nibble(path, 0)], page);
     }
 }
