@@ -41,6 +41,15 @@ static int restore(void *ctx) {
 }
 
 static int run(struct job *job, const char *what) {
+    bool verify = strcmp(what, "verify") == 0;
+    if (!verify && strcmp(what, "create") != 0 && strcmp(what, "restore") != 0) {
+        return shr_fail(
+            job->err, SHREWD_INVALID,
+            "unknown action '%.100s'; 'shrewd snapshot' takes create, restore or verify", what);
+    }
+    if (!verify && job->config->db_path == NULL) {
+        return shr_fail(job->err, SHREWD_INVALID, "'shrewd snapshot %s' needs --db-path DIR", what);
+    }
     if (strcmp(what, "create") == 0) {
         return create(job);
     }

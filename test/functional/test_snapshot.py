@@ -181,3 +181,13 @@ def test_by_hand_at_a_height(chain, snapshot, tmp_path):
     shrewd("snapshot", "verify", tmp_path / "s", check=0)
     shrewd("snapshot", "restore", tmp_path / "s", "--db-path", tmp_path / "db", check=0)
     assert dump(tmp_path / "db") == dump(daemon.db)
+
+
+def test_what_is_not_said_is_asked_for(tmp_path):
+    unknown = shrewd("snapshot", "frobnicate", tmp_path)
+    assert unknown.returncode == 2 and "frobnicate" in unknown.stderr and "restore" in unknown.stderr
+    for action in ("create", "restore"):
+        without = shrewd("snapshot", action, tmp_path)
+        assert without.returncode == 2 and "--db-path" in without.stderr
+    nothing = shrewd("snapshot", "verify", tmp_path)
+    assert nothing.returncode == 3 and "manifest.json" in nothing.stderr
