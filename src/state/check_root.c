@@ -68,7 +68,7 @@ static int walk_page(struct walk *walk, unsigned depth, const struct shr_root_to
 static int walk_slots(struct walk *walk, const struct shr_root_page *page) {
     int code = 0;
     for (unsigned slot = 0; code == 0 && page->is_inner && slot < SHR_ROOT_SLOTS; slot++) {
-        if (shr_hash_is_zero(&page->of.inner->slots[slot].hash)) {
+        if (shr_root_empty(&page->of.inner->slots[slot])) {
             continue;
         }
         uint8_t *byte = &walk->path.b[page->depth / 2];

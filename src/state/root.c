@@ -16,6 +16,8 @@
 #define THREADED_MIN 256
 #define THREADS_MAX 16u
 #define HASHED_AT_ONCE 512
+/* Leaves of a bucket and of what a block adds to it. */
+#define MERGED_USUAL ((size_t)2 * SHR_ROOT_BUCKET_MAX)
 
 /* --- Work in pieces, on several threads --- */
 
@@ -174,13 +176,15 @@ static struct shr_root_page *build(struct part *part, struct shr_root_top *top,
 struct merged {
     struct shr_root_leaf *leaves;
     size_t n;
+    struct shr_root_leaf room[MERGED_USUAL];
     struct shr_root_bucket_diff diff; /* while it fits, that is while n does */
 };
 
 static void merge(struct merged *out, const struct shr_root_page *page,
                   const struct shr_root_leaf *news, size_t n) {
     size_t old = 0;
-    out->leaves = shr_alloc_array(page->n + n, sizeof *out->leaves);
+    out->leaves =
+        page->n + n <= MERGED_USUAL ? out->room : shr_alloc_array(page->n + n, sizeof *out->leaves);
     for (size_t i = 0; i < n || old < page->n;) {
         const struct shr_root_leaf *was = &page->of.leaves[old];
         int order = i == n ? -1 : old == page->n ? 1 : memcmp(was->key.b, news[i].key.b, 32);
@@ -204,7 +208,8 @@ static void merge(struct merged *out, const struct shr_root_page *page,
 static void update_bucket(struct part *part, struct shr_root_page **slot,
                           const struct shr_root_leaf *news, size_t n, struct outcome *out) {
     struct shr_root_page *page = *slot;
-    struct merged merged = {0};
+    struct merged merged;
+    merged.n = merged.diff.n_added = merged.diff.n_replaced = 0;
     merge(&merged, page, news, n);
     out->changed = merged.diff.n_added + merged.diff.n_replaced > 0;
     if (out->changed && merged.n > SHR_ROOT_BUCKET_MAX) {
@@ -221,7 +226,9 @@ static void update_bucket(struct part *part, struct shr_root_page **slot,
         add_diff(part, page, &news[0].key);
         shr_root_page_top(&out->top, page);
     }
-    free(merged.leaves);
+    if (merged.leaves != merged.room) {
+        free(merged.leaves);
+    }
 }
 
 /* A page that the one above says is there. */
@@ -253,7 +260,7 @@ static int update_slot(struct part *part, struct shr_root_page *page,
     struct shr_root_top *top = &page->of.inner->slots[nibble];
     struct shr_root_page **below = &page->of.inner->pages[nibble];
     struct outcome outcome = {0};
-    if (shr_hash_is_zero(&top->hash)) {
+    if (shr_root_empty(top)) {
         *below = build(part, top, page, news, n);
         *changed = true;
         return 0;
@@ -275,7 +282,7 @@ static void finish_inner(struct part *part, struct shr_root_page *page, uint16_t
     if (out->changed) {
         shr_root_inner_diff_encode(&part->row, page, changed);
         add_diff(part, page, path);
-        shr_root_page_top(&out->top, page);
+        shr_root_inner_top(&out->top, page->of.inner, changed);
     }
 }
 

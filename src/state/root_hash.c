@@ -115,7 +115,7 @@ static size_t plan_level(struct shr_root_top *all, size_t from, size_t to,
     size_t n = 0;
     for (size_t i = from; i < to; i++) {
         const struct shr_root_top *left = &all[2 * i + 1], *right = &all[2 * i + 2];
-        bool no_left = shr_hash_is_zero(&left->hash), no_right = shr_hash_is_zero(&right->hash);
+        bool no_left = shr_root_empty(left), no_right = shr_root_empty(right);
         all[i] = (struct shr_root_top){0};
         if (no_left && (no_right || right->single)) {
             all[i] = *right;
@@ -134,6 +134,30 @@ void shr_root_nodes(struct shr_root_top all[SHR_ROOT_NODES]) {
         size_t n = plan_level(all, width - 1, 2 * width - 1, jobs);
         shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
     }
+}
+
+void shr_root_inner_top(struct shr_root_top *out, struct shr_root_inner *inner, uint16_t changed) {
+    struct shr_root_top all[SHR_ROOT_NODES];
+    struct shr_root_job jobs[SHR_ROOT_SLOTS / 2];
+    size_t group_at = SHR_ROOT_GROUPS - 1, half_at = 2 * SHR_ROOT_GROUPS - 1;
+    for (size_t g = 0; g < SHR_ROOT_GROUPS; g++) {
+        bool known = (inner->known >> g & 1) != 0 && (changed >> (4 * g) & 0xf) == 0;
+        if (!known) {
+            memcpy(all + SHR_ROOT_SLOTS - 1 + 4 * g, inner->slots + 4 * g, 4 * sizeof *all);
+            size_t n = plan_level(all, half_at + 2 * g, half_at + 2 * g + 2, jobs);
+            shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
+            n = plan_level(all, group_at + g, group_at + g + 1, jobs);
+            shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
+            inner->groups[g] = all[group_at + g];
+        }
+    }
+    inner->known = (1u << SHR_ROOT_GROUPS) - 1;
+    memcpy(all + group_at, inner->groups, sizeof inner->groups);
+    for (size_t width = SHR_ROOT_GROUPS / 2; width > 0; width /= 2) {
+        size_t n = plan_level(all, width - 1, 2 * width - 1, jobs);
+        shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
+    }
+    *out = all[0];
 }
 
 void shr_root_page_top(struct shr_root_top *out, const struct shr_root_page *page) {

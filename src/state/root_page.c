@@ -13,6 +13,7 @@
 #define INNER_HEAD_BYTES 5 /* kind, slots, single leaves */
 #define REPLACED_BYTES (1 + HASH_BYTES)
 #define LISTED_FULL 0x80u
+#define ROWS_BYTES 2048 /* what a page's rows come to, mostly */
 
 /* A row's first byte. */
 enum kind { FULL_INNER = 1, FULL_BUCKET = 2, DIFF_INNER = 3, DIFF_BUCKET = 4 };
@@ -125,7 +126,7 @@ static uint8_t *put_inner(struct shr_buf *out, const struct shr_root_page *page,
 static uint16_t slots_held(const struct shr_root_page *page) {
     uint16_t slots = 0;
     for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
-        bool held = !shr_hash_is_zero(&page->of.inner->slots[i].hash);
+        bool held = !shr_root_empty(&page->of.inner->slots[i]);
         slots = (uint16_t)(slots | (unsigned)held << i);
     }
     return slots;
@@ -317,6 +318,7 @@ int shr_root_page_read(struct shr_root_page **out, const struct shr_store *store
     uint8_t bound[SHR_ROOT_KEY_BYTES_MAX + 1] = {0};
     struct rows rows = {.key_len = from.len};
     memcpy(bound, to.b, to.len);
+    shr_buf_reserve(&rows.bytes, ROWS_BYTES);
     *out = NULL;
     int code = shr_store_scans_next(scans, shr_root_key_bytes(&from), shr_bytes(bound, to.len + 1),
                                     take_row, &rows, err);

@@ -12,7 +12,7 @@
 #include "chain/hash.h"
 #include "state/store.h"
 
-#include <stdatomic.h>
+#include <string.h>
 
 #define SHR_ROOT_SLOTS 16u
 #define SHR_ROOT_LEVELS 4u      /* of the tree in an inner page */
@@ -33,8 +33,12 @@ struct shr_root_top {
 
 struct shr_root_page;
 
+#define SHR_ROOT_GROUPS 4u /* of four slots */
+
 struct shr_root_inner {
     struct shr_root_top slots[SHR_ROOT_SLOTS];
+    struct shr_root_top groups[SHR_ROOT_GROUPS]; /* the nodes two levels down */
+    uint8_t known; /* a bit for each group: it is what the slots say */
     struct shr_root_page *pages[SHR_ROOT_SLOTS]; /* those in memory */
 };
 
@@ -77,6 +81,16 @@ int shr_root_leaf_order(const void *a, const void *b);
 #define SHR_ROOT_NODES (2 * SHR_ROOT_SLOTS - 1)
 void shr_root_nodes(struct shr_root_top all[SHR_ROOT_NODES]);
 void shr_root_page_top(struct shr_root_top *out, const struct shr_root_page *page);
+/* The same of an inner page in which the slots of `changed` have changed since it was last asked:
+ * of the 15 hashes one slot costs 6. */
+void shr_root_inner_top(struct shr_root_top *out, struct shr_root_inner *inner, uint16_t changed);
+
+/* As shr_hash_is_zero, which is a call: this is asked of every slot of every page. */
+static inline bool shr_root_empty(const struct shr_root_top *top) {
+    uint64_t words[4];
+    memcpy(words, top->hash.b, sizeof words);
+    return (words[0] | words[1] | words[2] | words[3]) == 0;
+}
 
 /* --- Pages --- */
 

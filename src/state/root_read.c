@@ -107,7 +107,7 @@ static int leaf_of(struct shr_root_view *view, struct shr_root_leaf *out, const 
     struct shr_hash path = place->path;
     unsigned node = place->node;
     for (unsigned depth = place->depth; node < SHR_ROOT_SLOTS - 1; depth++) {
-        bool right = shr_hash_is_zero(&nodes[2 * node + 1].hash);
+        bool right = shr_root_empty(&nodes[2 * node + 1]);
         path.b[depth / 8] |= (uint8_t)(right ? 0x80u >> depth % 8 : 0);
         node = 2 * node + 1 + right;
     }
@@ -143,7 +143,7 @@ static int half_of(struct shr_root_view *view, struct place *out, const struct p
     }
     out->node = 2 * place->node + 1 + right;
     if (out->node < SHR_ROOT_SLOTS - 1 ||
-        shr_hash_is_zero(&way->nodes[place->page->depth][out->node].hash)) {
+        shr_root_empty(&way->nodes[place->page->depth][out->node])) {
         return 0;
     }
     struct shr_root_page *below = NULL; /* a slot is the top of the page below */
@@ -178,14 +178,14 @@ static int find_node(struct shr_root_view *view, struct shr_root_node *out, unsi
     struct shr_root_top top;
     int code = enter_tree(view, &place, way, err);
     for (top_of(&top, &place, way); code == 0 && place.depth < depth; top_of(&top, &place, way)) {
-        if (top.single || shr_hash_is_zero(&top.hash)) {
+        if (top.single || shr_root_empty(&top)) {
             break;
         }
         struct place above = place;
         code = half_of(view, &place, &above, bit_of(path, above.depth), way, err);
     }
     *out = (struct shr_root_node){.kind = SHR_ROOT_EMPTY};
-    if (code != 0 || shr_hash_is_zero(&top.hash)) {
+    if (code != 0 || shr_root_empty(&top)) {
         return code;
     }
     if (top.single) {
@@ -220,7 +220,7 @@ static int prove_place(struct shr_root_view *view, struct shr_buf *out, const st
                        struct shrewd_error *err) {
     struct shr_root_top top;
     top_of(&top, place, way);
-    if (shr_hash_is_zero(&top.hash)) {
+    if (shr_root_empty(&top)) {
         shr_buf_add_u8(out, SHREWD_PROOF_EMPTY);
         return 0;
     }

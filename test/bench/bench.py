@@ -2,7 +2,7 @@
 """Runs every benchmark, prints a table, writes bench.json: name -> {"value", "unit"}.
 
 Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, files,
-http, runaways, state).
+http, runaways, state, root).
 Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
 import json
@@ -67,6 +67,11 @@ def part_sync(results, scratch):
 
 def part_state(results, scratch):
     run(results, "bench_state", scratch / "state", STATE_MILLIONS)
+
+
+def part_root(results, scratch):
+    """What the state root costs a key, with 1, 4 and 16 million keys held."""
+    run(results, "bench_root", scratch / "root")
 
 
 def part_files(results, scratch):
@@ -166,7 +171,7 @@ def part_runaways(results, scratch):
 def main():
     parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync,
              "files": part_files, "http": part_http, "runaways": part_runaways,
-             "state": part_state}
+             "state": part_state, "root": part_root}
     results = {}
     with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
         for name in sys.argv[2:] or parts:
