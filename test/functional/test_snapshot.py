@@ -152,7 +152,7 @@ def test_what_is_wrong_is_refused(chain, snapshot, tmp_path):
     copy.mkdir()
     for path in folder.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
-    name = manifest(copy)["parts"][1]["name"]
+    name = manifest(copy)["parts"][-1]["name"]
     body = bytearray((copy / name).read_bytes())
     body[len(body) // 2] ^= 1
     (copy / name).write_bytes(body)
