@@ -56,20 +56,27 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "shrewd dump --db-path db | sha256sum\n"
          "shrewd dump --db-path db --height 100 --prefix /blocks/ --json"},
     [SHR_COMMAND_PROVE] =
-        {SHR_COMMAND_PROVE, "prove", "KEY...", 1, 10000, NULL,
-         "values of keys, with a proof against the state root",
+        {SHR_COMMAND_PROVE, "prove", "[KEY...]", 0, 10000, NULL,
+         "values of keys, or a view's answer, with a proof against the state root",
          "Prints a JSON document with each KEY (0x hex, or text), its value at a height or\n"
          "null, the state root there, and one proof of it all, from a database or a\n"
-         "running shrewd. 'shrewd verify' checks it, and needs neither.",
+         "running shrewd. With --view and no KEY: what the view answers, and the keys it\n"
+         "read for that, proven. 'shrewd verify' checks it, and needs neither.",
          "shrewd prove 0x00ab --server http://127.0.0.1:8080 > proof.json\n"
-         "shrewd prove /totals /tip --height 840000 --db-path db"},
+         "shrewd prove /totals /tip --height 840000 --db-path db\n"
+         "shrewd prove --view balance --input 0014abcd --server 127.0.0.1:8080 > answer.json"},
     [SHR_COMMAND_VERIFY] =
         {SHR_COMMAND_VERIFY, "verify", "FILE", 1, 1, NULL,
-         "check a proof of keys and values against a state root",
+         "check a proof of keys, or of a view's answer, against a state root",
          "Reads a proof document (JSON; - is standard input) and checks that a state with\n"
-         "--root has the keys with these values, and lacks the ones said to be absent.\n"
-         "Needs no database and no server. Without --root the document's own is believed.",
+         "--root has the keys with these values, and lacks the ones said to be absent. A\n"
+         "view's answer is checked by running the module of --indexer once more, on what\n"
+         "the document proves it to have read. Needs no database and no server. Without\n"
+         "--root the document's own is believed; --height, --view and --input say what it\n"
+         "must be of.",
          "shrewd verify proof.json --root 0x92d508..4ca\n"
+         "shrewd verify answer.json --root 0x92d508..4ca --height 840000 \\\n"
+         "    --indexer balances.wasm --view balance --input 0014abcd\n"
          "shrewd verify - < proof.json"},
     [SHR_COMMAND_CHECK] =
         {SHR_COMMAND_CHECK, "check", NULL, 0, 0, NULL, "whether every row of a database is sound",

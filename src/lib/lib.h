@@ -12,5 +12,6 @@ struct shr_module *shr_lib_module(struct shrewd *shrewd);
 /* The same. Who indexes into the state by another way than shrewd_index_block tells it of each new
  * tip (shr_views_on_tip). */
 struct shr_views *shr_lib_views(struct shrewd *shrewd);
+void shr_lib_export_block(struct shrewd_block *out, const struct shr_block_record *record);
 
 #endif

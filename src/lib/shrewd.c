@@ -208,7 +208,7 @@ struct shr_views *shr_lib_views(struct shrewd *s) {
     return s->views;
 }
 
-static void export_block(struct shrewd_block *out, const struct shr_block_record *record) {
+void shr_lib_export_block(struct shrewd_block *out, const struct shr_block_record *record) {
     *out = (struct shrewd_block){
         .height = record->height,
         .has_root = record->has_root,
@@ -223,7 +223,7 @@ int shrewd_tip(struct shrewd *s, struct shrewd_block *out, struct shrewd_error *
     struct shr_block_record record;
     int code = shr_state_tip(s->state, &record, err);
     if (code == 0) {
-        export_block(out, &record);
+        shr_lib_export_block(out, &record);
     }
     return code;
 }
@@ -236,7 +236,7 @@ int shrewd_block_at(struct shrewd *s, struct shrewd_block *out, uint32_t height,
     }
     int code = shr_state_block(s->state, &record, height, err);
     if (code == 0) {
-        export_block(out, &record);
+        shr_lib_export_block(out, &record);
     }
     return code;
 }

@@ -53,10 +53,9 @@ static void add_hex(struct shr_buf *out, struct shr_bytes bytes) {
     shr_buf_add_u8(out, '"');
 }
 
-/* The parameters of metashrew_view; `name` and `input` hold what the call borrows. */
-static int view_call(const struct shr_rpc_env *env, struct shr_view_call *call,
-                     struct shr_buf *name, struct shr_buf *input, const struct shr_params *params,
-                     struct shrewd_error *err) {
+int shr_method_view_call(const struct shr_rpc_env *env, struct shr_view_call *call,
+                         struct shr_buf *name, struct shr_buf *input,
+                         const struct shr_params *params, struct shrewd_error *err) {
     int rc = shr_param_string(name, params, 0, err);
     if (rc == 0) {
         rc = shr_param_hex(input, params, 1, err);
@@ -76,7 +75,7 @@ static int run_view(const struct shr_rpc_env *env, struct shr_buf *out,
                     struct shrewd_error *err) {
     struct shr_buf name = {0}, input = {0}, result = {0};
     struct shr_view_call call;
-    int rc = view_call(env, &call, &name, &input, params, err);
+    int rc = shr_method_view_call(env, &call, &name, &input, params, err);
     if (rc == 0) {
         rc = env->source.view(env->source.ctx, &result, &call, cancel, err);
     }
@@ -197,6 +196,7 @@ const struct shr_method shr_methods[SHR_METHOD_COUNT] = {
     {"metashrew_stateroot", {{"height"}, 0}, false, run_stateroot},
     {"metashrew_snapshot", {{NULL}, 0}, false, run_snapshot},
     {"shrewd_prove", {{"keys", "height"}, 1}, true, shr_prove_run},
+    {"shrewd_view_proof", {{"view", "input", "height"}, 2}, true, shr_prove_view_run},
 };
 
 const struct shr_method *shr_method_find(struct shr_bytes name) {
@@ -243,7 +243,7 @@ bool shr_method_at_once(struct shr_rpc_env *env, struct shr_buf *out,
     bool (*look)(void *ctx, struct shr_buf *out, const struct shr_view_call *call) =
         quick && source->quick != NULL ? source->quick : source->cached;
     bool found = shr_params_bind(&bound, &method->params, json, params, NULL) == 0 &&
-                 view_call(env, &call, &name, &input, &bound, NULL) == 0 &&
+                 shr_method_view_call(env, &call, &name, &input, &bound, NULL) == 0 &&
                  look(source->ctx, &result, &call);
     if (found) {
         add_hex(out, shr_buf_bytes(&result));

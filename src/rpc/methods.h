@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#define SHR_METHOD_COUNT 7
+#define SHR_METHOD_COUNT 8
 
 struct shr_method_stats {
     _Atomic uint64_t calls;
@@ -39,6 +39,11 @@ extern const struct shr_method shr_methods[SHR_METHOD_COUNT];
 /* Parameter i as a height: SHR_LATEST when it says so. */
 int shr_method_height(const struct shr_rpc_env *env, uint32_t *out, const struct shr_params *params,
                       int i, struct shrewd_error *err);
+/* The parameters view, input and height of a method that begins with them; `name` and `input` hold
+ * what the call borrows. */
+int shr_method_view_call(const struct shr_rpc_env *env, struct shr_view_call *call,
+                         struct shr_buf *name, struct shr_buf *input,
+                         const struct shr_params *params, struct shrewd_error *err);
 /* NULL when there is none of that name. */
 const struct shr_method *shr_method_find(struct shr_bytes name);
 /* Binds the parameters, runs the method and counts it. `cancel` (may be NULL) ends what runs a

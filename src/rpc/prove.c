@@ -50,11 +50,12 @@ static void add_hex(struct shr_buf *out, struct shr_bytes bytes) {
     shr_buf_add_u8(out, '"');
 }
 
-void shr_prove_write(struct shr_buf *out, const struct shr_proved *proved,
-                     const struct shr_bytes *keys) {
+/* The members of both documents, and the end of the object. */
+static void write_proved(struct shr_buf *out, const struct shr_proved *proved,
+                         const struct shr_bytes *keys) {
     char hash[SHR_HASH_HEX_LEN + 1];
     shr_hash_hex(hash, &proved->block.hash);
-    shr_buf_printf(out, "{\"height\":%" PRIu32 ",\"hash\":\"0x%s\",\"root\":", proved->block.height,
+    shr_buf_printf(out, "\"height\":%" PRIu32 ",\"hash\":\"0x%s\",\"root\":", proved->block.height,
                    hash);
     add_hex(out, shr_bytes(proved->block.root.b, sizeof proved->block.root.b));
     shr_buf_add_str(out, ",\"entries\":[");
@@ -72,6 +73,26 @@ void shr_prove_write(struct shr_buf *out, const struct shr_proved *proved,
     shr_buf_add_str(out, "],\"proof\":");
     add_hex(out, shr_buf_bytes(&proved->proof));
     shr_buf_add_u8(out, '}');
+}
+
+void shr_prove_write(struct shr_buf *out, const struct shr_proved *proved,
+                     const struct shr_bytes *keys) {
+    shr_buf_add_u8(out, '{');
+    write_proved(out, proved, keys);
+}
+
+void shr_prove_write_view(struct shr_buf *out, const struct shr_view_proved *proved,
+                          const struct shr_view_call *call) {
+    shr_buf_add_str(out, "{\"module\":");
+    add_hex(out, shr_bytes(proved->module_hash.b, sizeof proved->module_hash.b));
+    shr_buf_add_str(out, ",\"view\":");
+    shr_json_write_string(out, shr_bytes_str(call->view));
+    shr_buf_add_str(out, ",\"input\":");
+    add_hex(out, call->input);
+    shr_buf_add_str(out, ",\"answer\":");
+    add_hex(out, shr_buf_bytes(&proved->answer));
+    shr_buf_add_u8(out, ',');
+    write_proved(out, &proved->proved, proved->keys.keys);
 }
 
 int shr_prove_run(const struct shr_rpc_env *env, struct shr_buf *out,
@@ -92,5 +113,24 @@ int shr_prove_run(const struct shr_rpc_env *env, struct shr_buf *out,
     }
     shr_proved_free(&proved);
     keys_free(&keys);
+    return rc;
+}
+
+int shr_prove_view_run(const struct shr_rpc_env *env, struct shr_buf *out,
+                       const struct shr_params *params, const _Atomic bool *cancel,
+                       struct shrewd_error *err) {
+    struct shr_buf name = {0}, input = {0};
+    struct shr_view_call call;
+    struct shr_view_proved proved = {0};
+    int rc = shr_method_view_call(env, &call, &name, &input, params, err);
+    if (rc == 0) {
+        rc = env->source.prove_view(env->source.ctx, &proved, &call, cancel, err);
+    }
+    if (rc == 0) {
+        shr_prove_write_view(out, &proved, &call);
+    }
+    shr_view_proved_free(&proved);
+    shr_buf_free(&name);
+    shr_buf_free(&input);
     return rc;
 }

@@ -36,6 +36,12 @@ static int source_prove(void *ctx, struct shr_proved *out, const struct shr_byte
     return shr_prove(out, shr_lib_state(ctx), keys, n, height, err);
 }
 
+static int source_prove_view(void *ctx, struct shr_view_proved *out,
+                             const struct shr_view_call *call, const _Atomic bool *cancel,
+                             struct shrewd_error *err) {
+    return shr_views_prove(shr_lib_views(ctx), out, call, cancel, err);
+}
+
 static void source_stats(void *ctx, struct shr_views_stats *out) {
     shr_views_stats(shr_lib_views(ctx), out);
 }
@@ -53,6 +59,7 @@ struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
                                    .cached = source_cached,
                                    .quick = source_quick,
                                    .prove = source_prove,
+                                   .prove_view = source_prove_view,
                                    .stats = source_stats,
                                    .info = source_info};
 }

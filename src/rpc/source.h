@@ -28,6 +28,9 @@ struct shr_rpc_source {
     bool (*quick)(void *ctx, struct shr_buf *out, const struct shr_view_call *call);
     int (*prove)(void *ctx, struct shr_proved *out, const struct shr_bytes *keys, size_t n,
                  uint32_t height, struct shrewd_error *err);
+    /* `out` is untouched, or {0}, on failure. On threads with SHR_GUEST_THREAD_STACK. */
+    int (*prove_view)(void *ctx, struct shr_view_proved *out, const struct shr_view_call *call,
+                      const _Atomic bool *cancel, struct shrewd_error *err);
     void (*stats)(void *ctx, struct shr_views_stats *out);
     /* What is stored: for metrics. NULL: not known. */
     int (*info)(void *ctx, struct shrewd_info *out, struct shrewd_error *err);

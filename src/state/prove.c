@@ -47,39 +47,51 @@ static int add_proof(struct shr_proved *out, struct shr_reader *reader,
     return code;
 }
 
-static int prove(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
-                 uint32_t height, struct shrewd_error *err) {
-    int code = height == UINT32_MAX ? shr_reader_tip(reader, &out->block, err)
-                                    : shr_reader_block(reader, &out->block, height, err);
+int shr_prove_block(struct shr_block_record *out, struct shr_reader *reader, uint32_t height,
+                    struct shrewd_error *err) {
+    int code = height == UINT32_MAX ? shr_reader_tip(reader, out, err)
+                                    : shr_reader_block(reader, out, height, err);
     if (code == 0) {
-        code = shr_reader_check_held(reader, out->block.height, err);
+        code = shr_reader_check_held(reader, out->height, err);
     }
-    if (code == 0 && (!out->block.has_root || shr_state_is_fork(reader->state))) {
+    if (code == 0 && (!out->has_root || shr_state_is_fork(reader->state))) {
         code = shr_fail(err, SHREWD_NO_ROOT, "this database keeps no state root for height %u",
-                        out->block.height);
+                        out->height);
     }
-    code = code != 0 ? code : read_values(out, reader, keys, err);
-    return code != 0 ? code : add_proof(out, reader, keys, err);
+    return code;
 }
 
-int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
-              size_t n, uint32_t height, struct shrewd_error *err) {
-    struct shr_reader *reader = NULL;
+int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
+                 size_t n, uint32_t height, struct shrewd_error *err) {
     *out = (struct shr_proved){.n = n};
     if (n > SHR_PROVE_KEYS_MAX) {
         return shr_fail(err, SHREWD_LIMIT, "%zu keys; one proof is of at most %u", n,
                         SHR_PROVE_KEYS_MAX);
     }
-    int code = shr_reader_open(&reader, state, err);
+    int code = shr_prove_block(&out->block, reader, height, err);
     if (code != 0) {
         return code;
     }
     out->values = shr_alloc_array(n + 1, sizeof *out->values);
     out->found = shr_alloc_array(n + 1, sizeof *out->found);
-    code = prove(out, reader, keys, height, err);
-    shr_reader_close(reader);
+    code = read_values(out, reader, keys, err);
+    if (code == 0) {
+        code = add_proof(out, reader, keys, err);
+    }
     if (code != 0) {
         shr_proved_free(out);
+    }
+    return code;
+}
+
+int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
+              size_t n, uint32_t height, struct shrewd_error *err) {
+    struct shr_reader *reader = NULL;
+    *out = (struct shr_proved){0};
+    int code = shr_reader_open(&reader, state, err);
+    if (code == 0) {
+        code = shr_prove_in(out, reader, keys, n, height, err);
+        shr_reader_close(reader);
     }
     return code;
 }

@@ -20,6 +20,12 @@ struct shr_proved {
  * Any thread. */
 int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
               size_t n, uint32_t height, struct shrewd_error *err);
+/* The same from a reader that is open, so that it is of the very picture that was read before. */
+int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
+                 size_t n, uint32_t height, struct shrewd_error *err);
+/* The block of `height` in it, if something can be proven there; else as shr_prove fails. */
+int shr_prove_block(struct shr_block_record *out, struct shr_reader *reader, uint32_t height,
+                    struct shrewd_error *err);
 void shr_proved_free(struct shr_proved *proved);
 
 #endif

@@ -37,6 +37,14 @@ int shr_view_run(struct shr_instance *instance, struct shr_buf *out, struct shr_
                  uint32_t height, const struct shr_view_call *call,
                  const struct shr_deadline *deadline, struct shrewd_error *err);
 
+/* The same over whatever `get` answers (as shr_guest_host's get), which sees each read that is not
+ * of the key read last. */
+typedef int shr_view_get_fn(void *ctx, struct shr_buf *value, struct shr_bytes key,
+                            struct shrewd_error *err);
+int shr_view_run_on(struct shr_instance *instance, struct shr_buf *out, shr_view_get_fn *get,
+                    void *get_ctx, uint32_t height, const struct shr_view_call *call,
+                    const struct shr_deadline *deadline, struct shrewd_error *err);
+
 /* Runs `_start` on `block` as height + 1 over the state after `height`, in a private overlay,
  * then the view at height + 1 on it. Nothing persists, nobody else sees it. `_start` gets the
  * memory that indexing gives it, not that of `limits`: so the state is what indexing would make. */

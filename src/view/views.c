@@ -413,6 +413,35 @@ bool shr_views_quick(struct shr_views *views, struct shr_buf *out,
     return found;
 }
 
+/* --- Proofs --- */
+
+int shr_views_prove(struct shr_views *views, struct shr_view_proved *out,
+                    const struct shr_view_call *call, const _Atomic bool *cancel,
+                    struct shrewd_error *err) {
+    uint32_t ms = views->options.time_ms;
+    struct shr_deadline deadline = deadline_in(ms, cancel);
+    add(&views->count.calls);
+    int code = check_memory(views, err);
+    if (code == 0) {
+        code =
+            shr_view_prove(out, views->state, views->module, &views->limits, call, &deadline, err);
+    }
+    if (code == SHREWD_NO_MEMORY && views->pool != NULL) {
+        shr_pool_empty(views->pool);
+        code =
+            shr_view_prove(out, views->state, views->module, &views->limits, call, &deadline, err);
+    }
+    if (code == 0) {
+        add(&views->count.fresh);
+    } else if (code == SHREWD_TIMEOUT) {
+        shr_fail(err, code,
+                 "view '%.100s' did not end within %" PRIu32 " ms, the limit (--view-timeout-ms)",
+                 call->view, ms);
+    }
+    count_failure(views, code);
+    return code;
+}
+
 /* --- Previews --- */
 
 int shr_views_preview(struct shr_views *views, struct shr_buf *out, struct shr_bytes block,

@@ -13,7 +13,7 @@
 #ifndef SHR_VIEW_VIEWS_H
 #define SHR_VIEW_VIEWS_H
 
-#include "view/view.h"
+#include "view/prove.h"
 
 enum shr_views_mode { SHR_VIEWS_STATEFUL, SHR_VIEWS_FRESH };
 
@@ -44,6 +44,10 @@ void shr_views_free(struct shr_views *views);
  * indexed yet), SHREWD_NO_VIEW, SHREWD_TRAP, SHREWD_GUEST. */
 int shr_views_call(struct shr_views *views, struct shr_buf *out, const struct shr_view_call *call,
                    const _Atomic bool *cancel, struct shrewd_error *err);
+/* The same in a new instance, with a proof of everything it read: as shr_view_prove. */
+int shr_views_prove(struct shr_views *views, struct shr_view_proved *out,
+                    const struct shr_view_call *call, const _Atomic bool *cancel,
+                    struct shrewd_error *err);
 /* As shr_view_preview. Never from a warm instance, never kept. */
 int shr_views_preview(struct shr_views *views, struct shr_buf *out, struct shr_bytes block,
                       const struct shr_view_call *call, const _Atomic bool *cancel,

@@ -280,7 +280,8 @@ def test_heights_below_the_first_one(chain, daemon):
 
 @pytest.mark.parametrize("name", ["metashrew_view", "metashrew_preview", "metashrew_height",
                                   "metashrew_getblockhash", "metashrew_stateroot",
-                                  "metashrew_snapshot", "shrewd_prove"])
+                                  "metashrew_snapshot", "shrewd_prove",
+                                  "shrewd_view_proof"])
 def test_the_examples_of_the_documentation_have_the_right_shape(name):
     schema = method_schema(name)
     assert schema["examples"]

@@ -14,7 +14,7 @@ mv "$room/stage$room/prefix" "$room/prefix"
 
 for file in bin/shrewd bin/rockshrew-mono share/man/man1/shrewd.1 share/shrewd/balances.wasm \
     share/shrewd/c/shrew.h share/bash-completion/completions/shrewd include/shrewd/shrewd.h \
-    include/shrewd/proof.h; do
+    include/shrewd/proof.h include/shrewd/prove.h; do
     [ -s "$room/prefix/$file" ] || { echo "not installed: $file" >&2; exit 1; }
 done
 "$room/prefix/bin/shrewd" --version

@@ -151,6 +151,25 @@ static inline int fake_prove(void *ctx, struct shr_proved *out, const struct shr
     return rc;
 }
 
+/* The answer, and a read of the input. */
+static inline int fake_prove_view(void *ctx, struct shr_view_proved *out,
+                                  const struct shr_view_call *call, const _Atomic bool *cancel,
+                                  struct shrewd_error *err) {
+    struct shr_buf answer = {0};
+    int rc = fake_view(ctx, &answer, call, cancel, err);
+    if (rc == 0) {
+        shr_reads_init(&out->keys);
+        shr_reads_add(&out->keys, call->input);
+        rc = fake_prove(ctx, &out->proved, out->keys.keys, 1, call->height, err);
+    }
+    if (rc == 0) {
+        out->answer = answer;
+    } else {
+        shr_buf_free(&answer);
+    }
+    return rc;
+}
+
 static inline void fake_stats(void *ctx, struct shr_views_stats *out) {
     *out = (struct shr_views_stats){.warm = 11, .fresh = 22, .cached = 33, .timeouts = 44};
 }
@@ -163,6 +182,7 @@ static inline struct shr_rpc_source fake_source(struct fake *fake) {
                                    .preview = fake_preview,
                                    .cached = fake_cached,
                                    .prove = fake_prove,
+                                   .prove_view = fake_prove_view,
                                    .stats = fake_stats};
 }
 

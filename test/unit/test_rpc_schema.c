@@ -133,6 +133,7 @@ static json_t *call(const char *method, const char *params) {
 
 static const char *const params_for[SHR_METHOD_COUNT] = {
     "[\"echo\",\"0xDEADBEEF\",270]", NULL, "[]", "[270]", "[270]", "[]", "[[\"0x00\",\"\"],270]",
+    "[\"echo\",\"0xDEADBEEF\",270]",
 };
 
 static void check_calls(const struct shr_method *method, json_t *schema) {
