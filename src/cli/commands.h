@@ -16,6 +16,7 @@
     X(PROVE, prove)                                                                                \
     X(VERIFY, verify)                                                                              \
     X(CHECK, check)                                                                                \
+    X(DIFF, diff)                                                                                  \
     X(SNAPSHOT, snapshot)                                                                          \
     X(INSPECT, inspect)                                                                            \
     X(IMPORT_ROCKSHREW, import_rockshrew)                                                          \

@@ -84,7 +84,8 @@ struct shr_config {
     char *server;      /* --server URL: ask a running daemon instead of a database */
     uint32_t height;   /* --height; SHR_UNSET: latest */
     char *prefix;      /* --prefix, hex or text */
-    uint32_t findings; /* check --findings */
+    uint32_t findings; /* check, diff --findings */
+    bool deep;         /* diff --deep */
     bool json;
     bool yes;
     bool keep;  /* demo --keep */
@@ -126,6 +127,7 @@ int shr_cmd_demo(struct shr_config *config);
 int shr_cmd_completion(struct shr_config *config);
 int shr_cmd_prove(struct shr_config *config);
 int shr_cmd_snapshot(struct shr_config *config);
+int shr_cmd_diff(struct shr_config *config);
 
 /* The database folder: db_path, with "-label" after it when a label is set. Caller frees. */
 char *shr_config_db_dir(const struct shr_config *config);

@@ -82,6 +82,17 @@ int shr_read_hex(struct shr_buf *out, const char *text, const char *what,
     return code;
 }
 
+int shr_read_prefix(struct shr_buf *out, const char *text, struct shrewd_error *err) {
+    if (text == NULL) {
+        return 0;
+    }
+    if (text[0] == '0' && (text[1] | 0x20) == 'x') {
+        return shr_read_hex(out, text, "--prefix", err);
+    }
+    shr_buf_add_str(out, text);
+    return 0;
+}
+
 /* Whether the bytes can only be meant as hex text; *len leaves out space at the end. */
 static bool is_hex_text(struct shr_bytes bytes, size_t *len) {
     *len = bytes.len;

@@ -34,23 +34,12 @@ static bool print_pair(void *ctx, const uint8_t *key, size_t key_len, const uint
     return shr_out_ok();
 }
 
-static int read_prefix(struct shr_buf *out, const char *text, struct shrewd_error *err) {
-    if (text == NULL) {
-        return 0;
-    }
-    if (text[0] == '0' && (text[1] | 0x20) == 'x') {
-        return shr_read_hex(out, text, "--prefix", err);
-    }
-    shr_buf_add_str(out, text);
-    return 0;
-}
-
 int shr_cmd_dump(struct shr_config *config) {
     struct shrewd_error err = {0};
     struct shr_buf prefix = {0};
     struct shrewd *db = NULL;
     struct dump dump = {.json = config->json};
-    int code = read_prefix(&prefix, config->prefix, &err);
+    int code = shr_read_prefix(&prefix, config->prefix, &err);
     if (code == 0) {
         code = shr_database_open(&db, config, SHREWD_READ_ONLY, false, &err);
     }

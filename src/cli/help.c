@@ -11,7 +11,7 @@
 static const char *const exit_codes =
     "Exit codes:\n"
     "  0  done\n"
-    "  1  any other failure\n"
+    "  1  any other failure; diff: the two are not the same\n"
     "  2  wrong usage: an unknown flag, a bad value, a missing argument\n"
     "  3  the database: locked, absent, damaged, pruned, of another chain or module\n"
     "  4  the node refused: wrong password, wrong chain\n"

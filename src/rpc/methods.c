@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "rpc/compare.h"
 #include "rpc/prove.h"
 
 #include <inttypes.h>
@@ -197,6 +198,9 @@ const struct shr_method shr_methods[SHR_METHOD_COUNT] = {
     {"metashrew_snapshot", {{NULL}, 0}, false, run_snapshot},
     {"shrewd_prove", {{"keys", "height"}, 1}, true, shr_prove_run},
     {"shrewd_view_proof", {{"view", "input", "height"}, 2}, true, shr_prove_view_run},
+    {"shrewd_rootnodes", {{"paths", "height"}, 1}, true, shr_rootnodes_run},
+    {"shrewd_changes", {{"height", "after"}, 0}, true, shr_changes_run},
+    {"shrewd_keys", {{"prefix", "height", "after", "count"}, 0}, true, shr_keys_run},
 };
 
 const struct shr_method *shr_method_find(struct shr_bytes name) {

@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#define SHR_METHOD_COUNT 8
+#define SHR_METHOD_COUNT 11
 
 struct shr_method_stats {
     _Atomic uint64_t calls;

@@ -167,6 +167,24 @@ int shr_param_height(struct shr_height *out, const struct shr_params *params, in
     return good ? 0 : bad_height(params, i, err);
 }
 
+int shr_param_count(uint32_t *out, const struct shr_params *params, int i, uint32_t max,
+                    struct shrewd_error *err) {
+    uint32_t at = params->at[i];
+    *out = 0;
+    if (at == SHR_JSON_NONE) {
+        return 0;
+    }
+    struct shr_bytes raw = shr_json_raw(params->json, at);
+    if (params->json->values[at].type == SHR_JSON_NUMBER && read_u32(out, raw, 10) && *out > 0 &&
+        *out <= max) {
+        return 0;
+    }
+    int shown = raw.len < NAME_SHOWN ? (int)raw.len : NAME_SHOWN;
+    return shr_fail(err, SHREWD_INVALID,
+                    "params[%d] (%s) is %.*s; expected a whole number from 1 to %u", i,
+                    params->spec->names[i], shown, (const char *)raw.data, max);
+}
+
 static int want_string(const struct shr_params *params, int i, const char *expected,
                        struct shrewd_error *err) {
     if (params->json->values[params->at[i]].type == SHR_JSON_STRING) {

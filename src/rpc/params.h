@@ -36,6 +36,9 @@ struct shr_height {
 /* A number, a decimal string, "0x.." hex, "latest"; missing or null means latest. */
 int shr_param_height(struct shr_height *out, const struct shr_params *params, int i,
                      struct shrewd_error *err);
+/* A whole number from 1 to `max`; missing or null means 0. */
+int shr_param_count(uint32_t *out, const struct shr_params *params, int i, uint32_t max,
+                    struct shrewd_error *err);
 /* Replaces `out` with the bytes of a hex string, with or without 0x; "" and "0x" are empty. */
 int shr_param_hex(struct shr_buf *out, const struct shr_params *params, int i,
                   struct shrewd_error *err);

@@ -42,6 +42,40 @@ static int source_prove_view(void *ctx, struct shr_view_proved *out,
     return shr_views_prove(shr_lib_views(ctx), out, call, cancel, err);
 }
 
+static int source_nodes(void *ctx, struct shr_block_record *block, struct shr_root_node *out,
+                        const struct shr_node_path *paths, size_t n, uint32_t height,
+                        struct shrewd_error *err) {
+    struct shr_reader *reader = NULL;
+    int code = shr_reader_open(&reader, shr_lib_state(ctx), err);
+    if (code == 0) {
+        code = shr_reader_nodes(reader, block, out, paths, n, height, err);
+        shr_reader_close(reader);
+    }
+    return code;
+}
+
+static int source_keys(void *ctx, struct shr_block_record *block, struct shr_key_list *out,
+                       const struct shr_key_range *range, struct shrewd_error *err) {
+    struct shr_reader *reader = NULL;
+    int code = shr_reader_open(&reader, shr_lib_state(ctx), err);
+    if (code == 0) {
+        code = shr_reader_keys(reader, block, out, range, err);
+        shr_reader_close(reader);
+    }
+    return code;
+}
+
+static int source_changed(void *ctx, struct shr_block_record *block, struct shr_key_list *out,
+                          const struct shr_key_range *range, struct shrewd_error *err) {
+    struct shr_reader *reader = NULL;
+    int code = shr_reader_open(&reader, shr_lib_state(ctx), err);
+    if (code == 0) {
+        code = shr_reader_changed(reader, block, out, range, err);
+        shr_reader_close(reader);
+    }
+    return code;
+}
+
 static void source_stats(void *ctx, struct shr_views_stats *out) {
     shr_views_stats(shr_lib_views(ctx), out);
 }
@@ -60,6 +94,9 @@ struct shr_rpc_source shr_rpc_source_for(struct shrewd *shrewd) {
                                    .quick = source_quick,
                                    .prove = source_prove,
                                    .prove_view = source_prove_view,
+                                   .nodes = source_nodes,
+                                   .keys = source_keys,
+                                   .changed = source_changed,
                                    .stats = source_stats,
                                    .info = source_info};
 }

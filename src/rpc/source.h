@@ -5,6 +5,7 @@
 #define SHR_RPC_SOURCE_H
 
 #include "shrewd/shrewd.h"
+#include "state/compare.h"
 #include "state/prove.h"
 #include "view/views.h"
 
@@ -31,6 +32,14 @@ struct shr_rpc_source {
     /* `out` is untouched, or {0}, on failure. On threads with SHR_GUEST_THREAD_STACK. */
     int (*prove_view)(void *ctx, struct shr_view_proved *out, const struct shr_view_call *call,
                       const _Atomic bool *cancel, struct shrewd_error *err);
+    /* state/compare.h */
+    int (*nodes)(void *ctx, struct shr_block_record *block, struct shr_root_node *out,
+                 const struct shr_node_path *paths, size_t n, uint32_t height,
+                 struct shrewd_error *err);
+    int (*keys)(void *ctx, struct shr_block_record *block, struct shr_key_list *out,
+                const struct shr_key_range *range, struct shrewd_error *err);
+    int (*changed)(void *ctx, struct shr_block_record *block, struct shr_key_list *out,
+                   const struct shr_key_range *range, struct shrewd_error *err);
     void (*stats)(void *ctx, struct shr_views_stats *out);
     /* What is stored: for metrics. NULL: not known. */
     int (*info)(void *ctx, struct shrewd_info *out, struct shrewd_error *err);

@@ -67,6 +67,11 @@ struct shr_root_node {
  * the leaf's, else empty. */
 int shr_root_node(struct shr_root_view *view, struct shr_root_node *out, unsigned depth,
                   const struct shr_hash *path, struct shrewd_error *err);
+/* The 16 nodes four levels below that of a path of `nibbles` half bytes, at most 63, as
+ * shr_root_node would give each. */
+#define SHR_ROOT_BELOW 16u
+int shr_root_below(struct shr_root_view *view, struct shr_root_node out[SHR_ROOT_BELOW],
+                   unsigned nibbles, const struct shr_hash *path, struct shrewd_error *err);
 /* The proof (shrewd/proof.h) of what is under n keys, given by their hashes, sorted. Appends it to
  * `out`. */
 int shr_root_prove(struct shr_root_view *view, struct shr_buf *out, const struct shr_hash *keys,

@@ -172,18 +172,27 @@ static bool alike(const struct shr_hash *a, const struct shr_hash *b, unsigned b
     return true;
 }
 
+/* The deepest place on the way to `path`, at most `depth` bits down, above which nothing is empty
+ * or has a single leaf. */
+static int find_place(struct shr_root_view *view, struct place *place, struct shr_root_top *top,
+                      unsigned depth, const struct shr_hash *path, struct way *way,
+                      struct shrewd_error *err) {
+    int code = enter_tree(view, place, way, err);
+    for (top_of(top, place, way); code == 0 && place->depth < depth; top_of(top, place, way)) {
+        if (top->single || shr_root_empty(top)) {
+            break;
+        }
+        struct place above = *place;
+        code = half_of(view, place, &above, bit_of(path, above.depth), way, err);
+    }
+    return code;
+}
+
 static int find_node(struct shr_root_view *view, struct shr_root_node *out, unsigned depth,
                      const struct shr_hash *path, struct way *way, struct shrewd_error *err) {
     struct place place;
     struct shr_root_top top;
-    int code = enter_tree(view, &place, way, err);
-    for (top_of(&top, &place, way); code == 0 && place.depth < depth; top_of(&top, &place, way)) {
-        if (top.single || shr_root_empty(&top)) {
-            break;
-        }
-        struct place above = place;
-        code = half_of(view, &place, &above, bit_of(path, above.depth), way, err);
-    }
+    int code = find_place(view, &place, &top, depth, path, way, err);
     *out = (struct shr_root_node){.kind = SHR_ROOT_EMPTY};
     if (code != 0 || shr_root_empty(&top)) {
         return code;
@@ -206,6 +215,61 @@ int shr_root_node(struct shr_root_view *view, struct shr_root_node *out, unsigne
                   const struct shr_hash *path, struct shrewd_error *err) {
     struct way *way = shr_alloc(sizeof *way);
     int code = find_node(view, out, depth, path, way, err);
+    free(way);
+    return code;
+}
+
+/* Fills in those of the nodes `depth` bits down that are below a place, by their last nibble. */
+static int fill_below(struct shr_root_view *view, struct shr_root_node *out,
+                      const struct place *place, unsigned depth, struct way *way,
+                      struct shrewd_error *err) {
+    struct shr_root_top top;
+    top_of(&top, place, way);
+    unsigned nibble = depth / SHR_ROOT_LEVELS - 1;
+    if (shr_root_empty(&top)) {
+        return 0;
+    }
+    if (top.single) {
+        struct shr_root_leaf leaf;
+        int code = leaf_of(view, &leaf, place, way, err);
+        if (code == 0) {
+            out[shr_root_nibble(&leaf.key, nibble)] = (struct shr_root_node){
+                SHR_ROOT_LEAF, top.hash, .key = leaf.key, .value = leaf.value};
+        }
+        return code;
+    }
+    if (place->depth == depth) {
+        out[shr_root_nibble(&place->path, nibble)] =
+            (struct shr_root_node){.kind = SHR_ROOT_INNER, .hash = top.hash};
+        return 0;
+    }
+    struct place half;
+    int code = 0;
+    for (int right = 0; code == 0 && right <= 1; right++) {
+        code = half_of(view, &half, place, right, way, err);
+        code = code != 0 ? code : fill_below(view, out, &half, depth, way, err);
+    }
+    return code;
+}
+
+int shr_root_below(struct shr_root_view *view, struct shr_root_node out[SHR_ROOT_BELOW],
+                   unsigned nibbles, const struct shr_hash *path, struct shrewd_error *err) {
+    struct way *way = shr_alloc(sizeof *way);
+    struct place place;
+    struct shr_root_top top;
+    unsigned depth = nibbles * SHR_ROOT_LEVELS;
+    memset(out, 0, SHR_ROOT_BELOW * sizeof *out);
+    int code = find_place(view, &place, &top, depth, path, way, err);
+    if (code == 0 && top.single) {
+        struct shr_root_leaf leaf;
+        code = leaf_of(view, &leaf, &place, way, err);
+        if (code == 0 && alike(&leaf.key, path, depth)) {
+            out[shr_root_nibble(&leaf.key, nibbles)] = (struct shr_root_node){
+                SHR_ROOT_LEAF, top.hash, .key = leaf.key, .value = leaf.value};
+        }
+    } else if (code == 0 && !shr_root_empty(&top)) {
+        code = fill_below(view, out, &place, depth + SHR_ROOT_LEVELS, way, err);
+    }
     free(way);
     return code;
 }

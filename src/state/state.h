@@ -175,6 +175,10 @@ int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_
 int shr_reader_each(struct shr_reader *reader, struct shr_bytes prefix, uint32_t height,
                     shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
 
+/* The same, beginning with the first such key that is not below `from`. */
+int shr_reader_each_from(struct shr_reader *reader, struct shr_bytes prefix, struct shr_bytes from,
+                         uint32_t height, shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
+
 /* The keys that the block of `height` changed, in key order; the caller knows that the height is
  * held. The key is valid during the call; what is not 0 ends the walk and is returned. */
 typedef int shr_change_fn(void *ctx, struct shr_bytes key, struct shrewd_error *err);

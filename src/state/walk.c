@@ -157,14 +157,15 @@ static enum shr_scan_step visit_below(void *ctx, struct shr_bytes key, struct sh
     return emit(walk, key, value);
 }
 
-static int each_in_fork(const struct walk *walk, struct shr_bytes prefix, struct shr_bytes to) {
+static int each_in_fork(const struct walk *walk, struct shr_bytes prefix, struct shr_bytes from,
+                        struct shr_bytes to) {
     struct shr_state *state = walk->reader->state;
     struct fork_walk *fork = shr_alloc(sizeof *fork);
     fork->walk = *walk;
     fork->to = to;
-    shr_buf_set(&fork->next, prefix);
-    int code =
-        shr_reader_each(state->base, prefix, state->fork.height, visit_below, fork, walk->err);
+    shr_buf_set(&fork->next, from);
+    int code = shr_reader_each_from(state->base, prefix, from, state->fork.height, visit_below,
+                                    fork, walk->err);
     const struct own_row *row;
     while (code == 0 && !fork->walk.done && (row = peek(fork)) != NULL) {
         emit_own(fork, row);
@@ -177,27 +178,33 @@ static int each_in_fork(const struct walk *walk, struct shr_bytes prefix, struct
     return code;
 }
 
-int shr_reader_each(struct shr_reader *reader, struct shr_bytes prefix, uint32_t height,
-                    shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
+int shr_reader_each_from(struct shr_reader *reader, struct shr_bytes prefix, struct shr_bytes from,
+                         uint32_t height, shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
     const struct shr_state *state = reader->state;
     if (state->base != NULL && height <= state->fork.height) {
-        return shr_reader_each(state->base, prefix, height, visit, ctx, err);
+        return shr_reader_each_from(state->base, prefix, from, height, visit, ctx, err);
     }
     int code = shr_reader_check_held(reader, height, err);
     if (code != 0) {
         return code;
     }
+    from = shr_bytes_cmp(from, prefix) < 0 ? prefix : from;
     struct walk walk = {.reader = reader, .height = height, .visit = visit, .ctx = ctx, .err = err};
     struct shr_buf end = {0};
     struct shr_bytes to = prefix_end(&end, prefix) ? shr_buf_bytes(&end) : shr_bytes(NULL, 0);
     if (state->base != NULL) {
-        code = each_in_fork(&walk, prefix, to);
+        code = each_in_fork(&walk, prefix, from, to);
     } else {
-        code = shr_store_scan(state->store, reader->snapshot, SHR_TABLE_LATEST, prefix, to, false,
+        code = shr_store_scan(state->store, reader->snapshot, SHR_TABLE_LATEST, from, to, false,
                               visit_latest, &walk, err);
         code = code != 0 ? code : walk.code;
     }
     shr_buf_free(&walk.version);
     shr_buf_free(&end);
     return code;
+}
+
+int shr_reader_each(struct shr_reader *reader, struct shr_bytes prefix, uint32_t height,
+                    shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
+    return shr_reader_each_from(reader, prefix, prefix, height, visit, ctx, err);
 }

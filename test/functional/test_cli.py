@@ -47,8 +47,8 @@ def index(daemon, module, chain, height, **flags):
 
 def test_help_and_version():
     text = shrewd("--help", check=OK).stdout
-    for command in ("run", "view", "preview", "status", "rollback", "dump", "check", "inspect",
-                    "demo"):
+    for command in ("run", "view", "preview", "status", "rollback", "dump", "check", "diff",
+                    "inspect", "demo"):
         assert command in text
         page = shrewd(command, "--help", check=OK).stdout
         assert f"shrewd {command}" in page and "xample" in page

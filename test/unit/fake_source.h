@@ -170,6 +170,41 @@ static inline int fake_prove_view(void *ctx, struct shr_view_proved *out,
     return rc;
 }
 
+/* Each path has, of the 16 nodes, the first as an inner one and the last as a leaf. */
+static inline int fake_nodes(void *ctx, struct shr_block_record *block, struct shr_root_node *out,
+                             const struct shr_node_path *paths, size_t n, uint32_t height,
+                             struct shrewd_error *err) {
+    int rc = fake_block(ctx, block, height == UINT32_MAX ? FAKE_TIP : height, err);
+    if (rc == 0 && !block->has_root) {
+        rc = shr_fail(err, SHREWD_NO_ROOT, "no root at %u", height);
+    }
+    memset(out, 0, SHR_ROOT_BELOW * n * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        struct shr_root_node *nodes = out + SHR_ROOT_BELOW * i;
+        nodes[0] = (struct shr_root_node){.kind = SHR_ROOT_INNER, .hash = paths[i].bits};
+        nodes[15] = (struct shr_root_node){
+            .kind = SHR_ROOT_LEAF, .key = paths[i].bits, .value.b = {(uint8_t)paths[i].nibbles}};
+    }
+    return rc;
+}
+
+/* One key: the prefix, and what it comes after. */
+static inline int fake_keys(void *ctx, struct shr_block_record *block, struct shr_key_list *out,
+                            const struct shr_key_range *range, struct shrewd_error *err) {
+    uint32_t height = range->height == UINT32_MAX ? FAKE_TIP : range->height;
+    int rc = fake_block(ctx, block, height, err);
+    if (rc == 0) {
+        struct shr_buf key = {0};
+        struct shr_hash value = {{(uint8_t)range->count}};
+        shr_buf_add(&key, range->prefix);
+        shr_buf_add(&key, range->after);
+        shr_key_list_add(out, shr_buf_bytes(&key), &value);
+        out->more = range->has_after;
+        shr_buf_free(&key);
+    }
+    return rc;
+}
+
 static inline void fake_stats(void *ctx, struct shr_views_stats *out) {
     *out = (struct shr_views_stats){.warm = 11, .fresh = 22, .cached = 33, .timeouts = 44};
 }
@@ -183,6 +218,9 @@ static inline struct shr_rpc_source fake_source(struct fake *fake) {
                                    .cached = fake_cached,
                                    .prove = fake_prove,
                                    .prove_view = fake_prove_view,
+                                   .nodes = fake_nodes,
+                                   .keys = fake_keys,
+                                   .changed = fake_keys,
                                    .stats = fake_stats};
 }
 

@@ -85,9 +85,10 @@ static void check_members(json_t *schema, json_t *object) {
     json_object_foreach(properties, key, inner) {
         const char *type = json_string_value(json_object_get(inner, "type"));
         json_t *value = json_object_get(object, key);
-        assert_true(strcmp(type, "integer") == 0 ? json_is_integer(value)
-                    : strcmp(type, "array") == 0 ? json_is_array(value)
-                                                 : json_is_string(value));
+        assert_true(strcmp(type, "integer") == 0   ? json_is_integer(value)
+                    : strcmp(type, "array") == 0   ? json_is_array(value)
+                    : strcmp(type, "boolean") == 0 ? json_is_boolean(value)
+                                                   : json_is_string(value));
     }
 }
 
@@ -132,8 +133,17 @@ static json_t *call(const char *method, const char *params) {
 }
 
 static const char *const params_for[SHR_METHOD_COUNT] = {
-    "[\"echo\",\"0xDEADBEEF\",270]", NULL, "[]", "[270]", "[270]", "[]", "[[\"0x00\",\"\"],270]",
     "[\"echo\",\"0xDEADBEEF\",270]",
+    NULL,
+    "[]",
+    "[270]",
+    "[270]",
+    "[]",
+    "[[\"0x00\",\"\"],270]",
+    "[\"echo\",\"0xDEADBEEF\",270]",
+    "[[\"\",\"0a1\"],270]",
+    "[270,\"0x00\"]",
+    "[\"0x0102\",270,\"0x03\",5]",
 };
 
 static void check_calls(const struct shr_method *method, json_t *schema) {

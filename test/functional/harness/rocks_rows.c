@@ -1,5 +1,7 @@
 /* Prints every row of a RocksDB database's default column family, key and value in hex; or, with
- * "write", makes a database of such lines. For tests that read and make the layout of others. */
+ * "write", makes a database of such lines; or, with "put FAMILY", puts such lines into one of the
+ * column families of a database. For tests that read and make the layout of others, and that
+ * damage ours. */
 #include <rocksdb/c.h>
 
 #include <stdio.h>
@@ -45,7 +47,8 @@ static size_t unhex(char *text, size_t digits) {
     return digits / 2;
 }
 
-static void write_rows(rocksdb_t *db) {
+/* Rows from standard input; `family` NULL: the default one. */
+static void write_rows(rocksdb_t *db, rocksdb_column_family_handle_t *family) {
     rocksdb_writeoptions_t *writes = rocksdb_writeoptions_create();
     char *line = NULL, *message = NULL;
     size_t room = 0;
@@ -54,17 +57,51 @@ static void write_rows(rocksdb_t *db) {
         char *value = line + key_digits + 1;
         size_t value_len = unhex(value, strcspn(value, "\n"));
         size_t key_len = unhex(line, key_digits);
-        rocksdb_put(db, writes, line, key_len, value, value_len, &message);
+        if (family == NULL) {
+            rocksdb_put(db, writes, line, key_len, value, value_len, &message);
+        } else {
+            rocksdb_put_cf(db, writes, family, line, key_len, value, value_len, &message);
+        }
         fail(message);
     }
     free(line);
     rocksdb_writeoptions_destroy(writes);
 }
 
+static void put_rows(const char *folder, const char *wanted) {
+    char *message = NULL;
+    size_t n = 0;
+    rocksdb_options_t *options = rocksdb_options_create();
+    char **names = rocksdb_list_column_families(options, folder, &n, &message);
+    fail(message);
+    const rocksdb_options_t **all = calloc(n, sizeof *all);
+    rocksdb_column_family_handle_t **families = calloc(n, sizeof(rocksdb_column_family_handle_t *));
+    for (size_t i = 0; i < n; i++) {
+        all[i] = options;
+    }
+    rocksdb_t *db = rocksdb_open_column_families(
+        options, folder, (int)n, (const char *const *)names, all, families, &message);
+    fail(message);
+    size_t at = 0;
+    while (at < n && strcmp(names[at], wanted) != 0) {
+        at++;
+    }
+    fail(at == n ? "no such column family" : NULL);
+    write_rows(db, families[at]);
+    for (size_t i = 0; i < n; i++) {
+        rocksdb_column_family_handle_destroy(families[i]);
+    }
+    rocksdb_close(db);
+}
+
 int main(int argc, char **argv) {
     char *message = NULL;
+    if (argc == 4 && strcmp(argv[1], "put") == 0) {
+        put_rows(argv[2], argv[3]);
+        return 0;
+    }
     if (argc != 3) {
-        fail("usage: rocks_rows print|write DIR");
+        fail("usage: rocks_rows print|write DIR, or rocks_rows put DIR FAMILY");
     }
     rocksdb_options_t *options = rocksdb_options_create();
     int write = strcmp(argv[1], "write") == 0;
@@ -73,7 +110,7 @@ int main(int argc, char **argv) {
                           : rocksdb_open_for_read_only(options, argv[2], 0, &message);
     fail(message);
     if (write) {
-        write_rows(db);
+        write_rows(db, NULL);
     } else {
         print_rows(db);
     }

@@ -1,0 +1,290 @@
+/* shrewd diff: where two indexes part (diff/diff.h), and what it found, for people and as JSON. */
+#include "diff/diff.h"
+#include "base/alloc.h"
+#include "base/hex.h"
+#include "cli/database.h"
+#include "cli/diff_server.h"
+#include "cli/output.h"
+#include "lib/lib.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define VALUE_SHOWN 256 /* bytes; JSON has all */
+#define DIFFER 1        /* exit codes as diff(1)'s: 0 the same, 1 not, more: trouble */
+#define TROUBLE 2
+
+struct side {
+    char *name;
+    struct shrewd *db; /* NULL: a server */
+};
+
+/* host:port, without a scheme. */
+static bool is_address(const char *text) {
+    const char *colon = strrchr(text, ':');
+    return colon != NULL && colon > text && strchr(text, '/') == NULL && colon[1] != 0 &&
+           strspn(colon + 1, "0123456789") == strlen(colon + 1);
+}
+
+static int open_side(struct side *side, struct shr_diff_source *out, const char *text,
+                     const struct shr_config *config, struct shrewd_error *err) {
+    struct stat info;
+    bool folder = stat(text, &info) == 0 && S_ISDIR(info.st_mode);
+    if (!folder && (strstr(text, "://") != NULL || is_address(text))) {
+        side->name = shr_asprintf("%s%s", strstr(text, "://") != NULL ? "" : "http://", text);
+        return shr_diff_server(out, side->name, err);
+    }
+    struct shrewd_options options = {
+        .flags = SHREWD_READ_ONLY,
+        .db_path = text,
+        .cache_bytes = (size_t)config->cache_mb << 20,
+        .read_cache_off = true, /* what is on disk is what is compared */
+    };
+    side->name = shr_strdup(text);
+    int code = shrewd_open(&side->db, &options, err);
+    return code != 0 ? code : shr_diff_state(out, shr_lib_state(side->db), side->name, err);
+}
+
+/* --- What people read --- */
+
+static void add_hex(struct shr_buf *out, struct shr_bytes bytes) {
+    shr_buf_add_str(out, "0x");
+    shr_hex_encode(out, bytes);
+}
+
+static void add_hash(struct shr_buf *out, const struct shr_hash *hash) {
+    add_hex(out, shr_bytes(hash->b, sizeof hash->b));
+}
+
+/* Keys are often text. */
+static bool is_text(struct shr_bytes bytes) {
+    for (size_t i = 0; i < bytes.len; i++) {
+        if (!isprint(bytes.data[i])) {
+            return false;
+        }
+    }
+    return bytes.len > 0;
+}
+
+static void add_value(struct shr_buf *out, const struct shr_diff_value *value) {
+    if (!value->there) {
+        shr_buf_add_str(out, "absent");
+    } else if (!value->known || value->value.len > VALUE_SHOWN) {
+        if (value->known) {
+            add_hex(out, shr_bytes(value->value.data, VALUE_SHOWN));
+            shr_buf_printf(out, "... (%zu bytes), ", value->value.len);
+        }
+        shr_buf_add_str(out, "SHA-256 ");
+        add_hash(out, &value->hash);
+    } else {
+        add_hex(out, shr_buf_bytes(&value->value));
+    }
+    if (value->unlike_tree) {
+        shr_buf_add_str(out, " (not the value its state root has: run 'shrewd check' there)");
+    }
+    shr_buf_add_u8(out, '\n');
+}
+
+static void add_key(struct shr_buf *out, const struct shr_diff_key *key, bool heights) {
+    if (key->named) {
+        shr_buf_add_str(out, "key ");
+        add_hex(out, shr_buf_bytes(&key->key));
+    } else {
+        shr_buf_add_str(out, "key with SHA-256 ");
+        add_hash(out, &key->hash);
+    }
+    if (key->named && is_text(shr_buf_bytes(&key->key))) {
+        shr_buf_printf(out, " \"%.*s\"", (int)key->key.len, (const char *)key->key.data);
+    }
+    if (heights) {
+        shr_buf_printf(out, " from block %" PRIu32 " on", key->height);
+    }
+    shr_buf_add_str(out, "\n  A ");
+    add_value(out, &key->side[0]);
+    shr_buf_add_str(out, "  B ");
+    add_value(out, &key->side[1]);
+}
+
+static void add_chains(struct shr_buf *out, const struct shr_diff_result *result) {
+    char hash[SHR_HASH_HEX_LEN + 1];
+    shr_buf_printf(out, "the chains part at block %" PRIu32 "\n", result->part_height);
+    for (int side = 0; side < 2; side++) {
+        shr_hash_hex(hash, &result->part_hash[side]);
+        shr_buf_printf(out, "  %c %s\n", "AB"[side], hash);
+    }
+    if (!result->shares_any) {
+        shr_buf_add_str(out, "they share no block: there is nothing to compare\n");
+    }
+}
+
+static void add_states(struct shr_buf *out, const struct shr_diff_result *result, bool deep) {
+    char hash[SHR_HASH_HEX_LEN + 1];
+    if (!result->differ) {
+        shr_buf_printf(out, "the states are the same at block %" PRIu32, result->compared);
+        if (result->has_roots) {
+            shr_buf_add_str(out, ": state root ");
+            add_hash(out, &result->roots[0]);
+        } else {
+            shr_buf_add_str(out, ", key by key");
+        }
+        shr_buf_add_u8(out, '\n');
+        return;
+    }
+    shr_hash_hex(hash, &result->hash);
+    shr_buf_printf(out, "the states differ from block %" PRIu32 " on (%s)\n", result->height, hash);
+    for (int side = 0; side < 2 && result->has_roots; side++) {
+        shr_buf_printf(out, "  %c state root ", "AB"[side]);
+        add_hash(out, &result->roots[side]);
+        shr_buf_add_u8(out, '\n');
+    }
+    if (!deep && result->read_at != result->height) {
+        shr_buf_printf(out, "the keys as of block %" PRIu32 ", the oldest that both hold\n",
+                       result->read_at);
+    }
+    for (size_t i = 0; i < result->n; i++) {
+        add_key(out, &result->keys[i], deep);
+    }
+    if (result->n == 0 && result->outside == 0) {
+        shr_buf_add_str(out, "no key differs there: a record, or a row of a tree, is damaged; run "
+                             "'shrewd check' on both\n");
+    }
+    shr_buf_printf(out, "%zu key%s%s\n", result->n, result->n == 1 ? "" : "s",
+                   result->cut ? ", and more (--findings)" : "");
+    if (result->outside > 0) {
+        shr_buf_printf(out, "%" PRIu64 " without the prefix\n", result->outside);
+    }
+}
+
+static void print_text(const struct shr_diff_result *result,
+                       const struct shr_diff_source sources[2], bool deep) {
+    struct shr_buf out = {0};
+    for (int side = 0; side < 2; side++) {
+        shr_buf_printf(&out, "%c %s: up to block %" PRIu32 ", %" PRIu64 " requests\n", "AB"[side],
+                       sources[side].name, result->tips[side], sources[side].requests);
+    }
+    if (result->chains_part) {
+        add_chains(&out, result);
+    }
+    if (result->shares_any) {
+        add_states(&out, result, deep);
+    }
+    shr_out_put(shr_buf_bytes(&out));
+    shr_buf_free(&out);
+}
+
+/* --- JSON --- */
+
+static json_t *json_value(const struct shr_diff_value *value) {
+    json_t *object = json_object();
+    struct shr_bytes hash = shr_bytes(value->hash.b, sizeof value->hash.b);
+    json_object_set_new(object, "there", json_boolean(value->there));
+    json_object_set_new(object, "value",
+                        value->known ? shr_json_hex(shr_buf_bytes(&value->value)) : json_null());
+    json_object_set_new(object, "sha256", value->there ? shr_json_hex(hash) : json_null());
+    json_object_set_new(object, "unlike_tree", json_boolean(value->unlike_tree));
+    return object;
+}
+
+static json_t *json_key(const struct shr_diff_key *key) {
+    json_t *object = json_object();
+    struct shr_bytes bytes = shr_buf_bytes(&key->key);
+    bool text = key->named && is_text(bytes);
+    json_object_set_new(object, "key", key->named ? shr_json_hex(bytes) : json_null());
+    json_object_set_new(object, "text",
+                        text ? json_stringn((const char *)bytes.data, bytes.len) : json_null());
+    json_object_set_new(object, "sha256", shr_json_hex(shr_bytes(key->hash.b, sizeof key->hash.b)));
+    json_object_set_new(object, "height", json_integer(key->height));
+    json_object_set_new(object, "a", json_value(&key->side[0]));
+    json_object_set_new(object, "b", json_value(&key->side[1]));
+    return object;
+}
+
+static json_t *json_side(const struct shr_diff_result *result,
+                         const struct shr_diff_source *sources, int side) {
+    json_t *object = json_object();
+    struct shr_bytes root = shr_bytes(result->roots[side].b, sizeof result->roots[side].b);
+    json_object_set_new(object, "name", json_string(sources[side].name));
+    json_object_set_new(object, "tip", json_integer(result->tips[side]));
+    json_object_set_new(object, "root", result->has_roots ? shr_json_hex(root) : json_null());
+    json_object_set_new(object, "hash",
+                        result->chains_part ? shr_json_hash(result->part_hash[side].b)
+                                            : json_null());
+    json_object_set_new(object, "requests", json_integer((json_int_t)sources[side].requests));
+    return object;
+}
+
+static void print_json(const struct shr_diff_result *result,
+                       const struct shr_diff_source *sources) {
+    json_t *object = json_object(), *keys = json_array();
+    bool differ = result->differ;
+    for (size_t i = 0; i < result->n; i++) {
+        json_array_append_new(keys, json_key(&result->keys[i]));
+    }
+    json_object_set_new(object, "same", json_boolean(!differ && !result->chains_part));
+    json_object_set_new(object, "a", json_side(result, sources, 0));
+    json_object_set_new(object, "b", json_side(result, sources, 1));
+    json_object_set_new(object, "chains_part",
+                        result->chains_part ? json_integer(result->part_height) : json_null());
+    json_object_set_new(object, "compared",
+                        result->shares_any ? json_integer(result->compared) : json_null());
+    json_object_set_new(object, "height", differ ? json_integer(result->height) : json_null());
+    json_object_set_new(object, "hash", differ ? shr_json_hash(result->hash.b) : json_null());
+    json_object_set_new(object, "read_at", differ ? json_integer(result->read_at) : json_null());
+    json_object_set_new(object, "keys", keys);
+    json_object_set_new(object, "cut", json_boolean(result->cut));
+    json_object_set_new(object, "outside", json_integer((json_int_t)result->outside));
+    shr_out_json(object);
+}
+
+/* --- The command --- */
+
+static int compare(const struct shr_config *config, struct shr_diff_source sources[2],
+                   struct shrewd_error *err) {
+    struct shr_buf prefix = {0};
+    struct shr_diff_result result;
+    int code = shr_read_prefix(&prefix, config->prefix, err);
+    struct shr_diff_options options = {
+        .height = config->height,
+        .prefix = shr_buf_bytes(&prefix),
+        .keys_max = config->findings,
+        .deep = config->deep,
+    };
+    code = code != 0 ? code : shr_diff_run(&result, sources, &options, err);
+    shr_buf_free(&prefix);
+    if (code != 0) {
+        return -1;
+    }
+    if (config->json) {
+        print_json(&result, sources);
+    } else {
+        print_text(&result, sources, config->deep);
+    }
+    int status = result.differ || result.chains_part ? DIFFER : SHR_EXIT_OK;
+    shr_diff_result_free(&result);
+    return status;
+}
+
+int shr_cmd_diff(struct shr_config *config) {
+    struct shrewd_error err = {0};
+    struct side sides[2] = {0};
+    struct shr_diff_source sources[2] = {0};
+    int status = 0;
+    for (int side = 0; side < 2 && status == 0; side++) {
+        status = open_side(&sides[side], &sources[side], config->args[side], config, &err);
+    }
+    status = status != 0 ? -1 : compare(config, sources, &err);
+    for (int side = 0; side < 2; side++) {
+        shr_diff_source_close(&sources[side]);
+        shrewd_close(sides[side].db);
+        free(sides[side].name);
+    }
+    if (status >= 0) {
+        return status;
+    }
+    int code = shr_report(&err);
+    return code == DIFFER ? TROUBLE : code;
+}
