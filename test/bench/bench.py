@@ -2,7 +2,7 @@
 """Runs every benchmark, prints a table, writes bench.json: name -> {"value", "unit"}.
 
 Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, files,
-http, runaways, state, root).
+http, runaways, state, root, proof).
 Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
 import json
@@ -74,12 +74,18 @@ def part_root(results, scratch):
     run(results, "bench_root", scratch / "root")
 
 
+def part_proof(results, scratch):
+    """Proofs of 1 and of 1,000 keys, of a state of a million."""
+    run(results, "bench_proof", scratch / "proof")
+
+
 def part_files(results, scratch):
     """Full blocks in the format of a node's blocks/ folder."""
     subprocess.run([str(BUILD / "test" / "bench" / "make_blocks"), str(scratch / "blocks"),
                     str(FILES_BLOCKS)], stdout=subprocess.DEVNULL, check=True)
     run(results, "bench_files", scratch / "blocks", GUEST / "minimal.wasm", scratch / "files")
     run(results, "bench_full", scratch / "blocks", GUEST / "balances.wasm", scratch / "full")
+    run(results, "bench_share", scratch / "blocks", GUEST / "balances.wasm", scratch / "share")
 
 
 def microseconds(text):
@@ -171,7 +177,7 @@ def part_runaways(results, scratch):
 def main():
     parts = {"view": part_view, "mixed": part_mixed, "sync": part_sync,
              "files": part_files, "http": part_http, "runaways": part_runaways,
-             "state": part_state, "root": part_root}
+             "state": part_state, "root": part_root, "proof": part_proof}
     results = {}
     with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
         for name in sys.argv[2:] or parts:

@@ -1,17 +1,19 @@
 /* The state tree against a naive one (root_model.h): the same roots, proofs and nodes, at the tip
  * and at every height held, through random blocks, rollbacks and prunings; and the same rows
- * whether a block was undone or never seen.
+ * whether a block was undone or never seen. Every proof verifies; with a byte changed, none does.
  *
  * SHREWD_ROOT_STEPS sets the number of random steps; 100,000 of them is the long form. */
 #include "root_model.h"
 #include "state_help.h"
 
+#include "shrewd/proof.h"
 #include "state/root.h"
 #include "state/root_page.h"
 
 #define HEIGHTS_MAX 24 /* held at a time */
 #define KEYS 900       /* so that there are inner pages at two depths, and buckets at three */
 #define BATCH_MAX 4    /* blocks written at once */
+#define VALUES 20      /* "0" to "19" */
 
 struct world {
     struct rng rng;
@@ -22,6 +24,7 @@ struct world {
     struct shr_hash roots[HEIGHTS_MAX + BATCH_MAX + 1];
     struct shr_batch batch;
     uint64_t checked;
+    uint64_t swept; /* proofs of which each byte was changed */
 };
 
 static void key_text(uint32_t i, char out[16]) {
@@ -50,7 +53,7 @@ static void add_block(struct world *world) {
     uint32_t reach = 1 + rng_below(&world->rng, KEYS), step = 1 + rng_below(&world->rng, 50);
     for (uint32_t i = rng_below(&world->rng, reach); made < n && i < KEYS; i += step) {
         key_text(i, keys[made]);
-        snprintf(values[made], 16, "%u", rng_below(&world->rng, 20));
+        snprintf(values[made], 16, "%u", rng_below(&world->rng, VALUES));
         pairs[made].key = shr_bytes_str(keys[made]);
         pairs[made].value = shr_bytes_str(values[made]);
         root_model_put(model, pairs[made].key, pairs[made].value);
@@ -94,6 +97,55 @@ static void roll_back(struct world *world, uint32_t height) {
     shr_root_forget(world->root);
 }
 
+/* What the model holds under a key. */
+static void claim_of(struct shrewd_claim *claim, const struct root_model *model,
+                     struct shr_bytes key, const struct shr_hash *hash) {
+    static char values[VALUES][4];
+    static struct shr_hash hashes[VALUES];
+    static bool made;
+    for (int v = 0; !made && v < VALUES; v++) {
+        snprintf(values[v], sizeof values[v], "%d", v);
+        shr_sha256(&hashes[v], shr_bytes_str(values[v]));
+    }
+    made = true;
+    *claim = (struct shrewd_claim){.key = key.data, .key_len = key.len, .absent = 1};
+    for (size_t i = 0; i < model->n; i++) {
+        for (int v = 0; shr_hash_eq(&model->leaves[i].key, hash) && v < VALUES; v++) {
+            if (shr_hash_eq(&model->leaves[i].value, &hashes[v])) {
+                claim->absent = 0;
+                claim->value = (const uint8_t *)values[v];
+                claim->value_len = strlen(values[v]);
+            }
+        }
+    }
+}
+
+/* The proof verifies; changed in a byte anywhere (`sweep`: in each), cut or longer, it does not. */
+static void check_proof(struct world *world, const struct root_model *model, struct shr_buf *proof,
+                        const struct shr_bytes *keys, size_t n, bool sweep) {
+    struct shrewd_claim claims[8];
+    struct shr_hash root;
+    root_model_root(model, &root);
+    for (size_t i = 0; i < n; i++) {
+        struct shr_hash hash;
+        shr_sha256(&hash, keys[i]);
+        claim_of(&claims[i], model, keys[i], &hash);
+    }
+    assert_int_equal(shrewd_proof_verify(root.b, proof->data, proof->len, claims, n, NULL), 0);
+    size_t from = sweep ? 0 : rng_below(&world->rng, (uint32_t)proof->len);
+    for (size_t at = from; at < (sweep ? proof->len : from + 1); at++) {
+        uint8_t change = (uint8_t)(1 + rng_below(&world->rng, 255));
+        proof->data[at] ^= change;
+        assert_true(shrewd_proof_verify(root.b, proof->data, proof->len, claims, n, NULL) < 0);
+        proof->data[at] ^= change;
+        assert_true(shrewd_proof_verify(root.b, proof->data, at, claims, n, NULL) < 0);
+    }
+    shr_buf_add_u8(proof, 0);
+    assert_true(shrewd_proof_verify(root.b, proof->data, proof->len, claims, n, NULL) < 0);
+    proof->len--;
+    world->swept += sweep;
+}
+
 /* A proof, and a node, at a random height held. */
 static void check_past(struct world *world, bool all) {
     uint32_t height = world->first + rng_below(&world->rng, world->tip - world->first + 1);
@@ -113,6 +165,7 @@ static void check_past(struct world *world, bool all) {
     root_model_prove(model, &want, keys, n);
     assert_ok(shr_root_prove(view, &got, hashes, n, err));
     assert_bytes(shr_buf_bytes(&got), shr_buf_bytes(&want));
+    check_proof(world, model, &got, keys, n, all && rng_below(&world->rng, 10) == 0);
     shr_buf_free(&got);
     shr_buf_free(&want);
     for (size_t i = 0; all && i < 40; i++) {
@@ -192,6 +245,7 @@ static void test_random(void **state) {
         shr_store_close(world->store);
     }
     assert_true(world->checked > steps / 3);
+    assert_true(steps < 3000 || world->swept > 0);
     shr_batch_free(&world->batch);
     free(world);
 }
