@@ -3,6 +3,8 @@
 
 #include "shrewd/prove.h"
 
+#include <pthread.h>
+
 #define PROOFS_WAT SHREWD_SOURCE_DIR "/test/unit/proofs.wat"
 #define TIP 5u
 
@@ -159,6 +161,84 @@ static void test_fresh(void **state) {
         assert_ok(shrewd_verify_view(verifier, proof->reads.block.root, TIP, proof, err));
         shrewd_free(answer);
         shrewd_view_proof_free(proof);
+    }
+    shrewd_verifier_close(verifier);
+    shrewd_close(shrewd);
+}
+
+/* --- Threads --- */
+
+#define PROVERS 3
+
+struct prover {
+    struct shrewd *shrewd;
+    struct shrewd_verifier *verifier; /* one for all */
+    _Atomic bool *ending;
+    uint32_t proven;
+    struct shrewd_error err;
+    pthread_t thread;
+};
+
+/* Each answer is of one block, and the one that its proof says. */
+static int prove_one(struct prover *prover) {
+    struct shrewd_view_proof *proof = NULL;
+    struct shrewd_block block;
+    int code = shrewd_prove_view(prover->shrewd, &proof, "reads", (const uint8_t *)"\1k\4none", 7,
+                                 SHREWD_LATEST, &prover->err);
+    if (code != 0) {
+        return code;
+    }
+    code = shrewd_block_at(prover->shrewd, &block, proof->reads.block.height, &prover->err);
+    if (code == 0 && shr_get_le32(proof->answer + 4) != block.height) {
+        code = shr_fail(&prover->err, SHREWD_CORRUPT, "the answer is of another height");
+    }
+    if (code == 0) {
+        code = shrewd_verify_view(prover->verifier, block.root, block.height, proof, &prover->err);
+    }
+    shrewd_view_proof_free(proof);
+    return code;
+}
+
+static void *prover_main(void *ctx) {
+    struct prover *prover = ctx;
+    while (prover->err.code == 0 && (!atomic_load(prover->ending) || prover->proven == 0)) {
+        prover->err.code = prove_one(prover);
+        prover->proven++;
+    }
+    return NULL;
+}
+
+static void test_threads(void **state) {
+    struct shrewd *shrewd = open_proofs(0, 60000);
+    struct shrewd_verifier *verifier = open_verifier(PROOFS_WAT, 60000);
+    struct prover provers[PROVERS];
+    struct shrewd_block tip;
+    _Atomic bool ending = false;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    assert_int_equal(pthread_attr_setstacksize(&attr, SHR_GUEST_THREAD_STACK), 0);
+    for (size_t i = 0; i < PROVERS; i++) {
+        provers[i] = (struct prover){.shrewd = shrewd, .verifier = verifier, .ending = &ending};
+        assert_int_equal(pthread_create(&provers[i].thread, &attr, prover_main, &provers[i]), 0);
+    }
+    pthread_attr_destroy(&attr);
+    assert_ok(shrewd_tip(shrewd, &tip, err));
+    for (uint32_t i = 0; i < 100; i++) {
+        struct made_block block;
+        struct shr_hash prev;
+        memcpy(prev.b, tip.hash, 32);
+        make_block(&block, &prev, tip.height + 1, i);
+        assert_ok(shrewd_index_block(shrewd, block.bytes.data, block.bytes.len, err));
+        shr_buf_free(&block.bytes);
+        assert_ok(shrewd_tip(shrewd, &tip, err));
+    }
+    atomic_store(&ending, true);
+    for (size_t i = 0; i < PROVERS; i++) {
+        pthread_join(provers[i].thread, NULL);
+        if (provers[i].err.code != 0) {
+            fail_msg("%s", provers[i].err.message);
+        }
+        assert_true(provers[i].proven > 0);
     }
     shrewd_verifier_close(verifier);
     shrewd_close(shrewd);
@@ -415,12 +495,13 @@ static void test_keys(void **state) {
 int main(void) {
     guest_signals_keep();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answer),          cmocka_unit_test(test_heights),
-        cmocka_unit_test(test_fresh),           cmocka_unit_test(test_spoilt),
-        cmocka_unit_test(test_other_height),    cmocka_unit_test(test_other_reads),
-        cmocka_unit_test(test_other_questions), cmocka_unit_test(test_other_module),
-        cmocka_unit_test(test_too_much),        cmocka_unit_test(test_no_time),
-        cmocka_unit_test(test_failures),        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_answer),       cmocka_unit_test(test_heights),
+        cmocka_unit_test(test_fresh),        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_spoilt),       cmocka_unit_test(test_other_height),
+        cmocka_unit_test(test_other_reads),  cmocka_unit_test(test_other_questions),
+        cmocka_unit_test(test_other_module), cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_no_time),      cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
