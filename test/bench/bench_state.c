@@ -4,7 +4,8 @@
  * and after a kill, and a rollback of 100 blocks of 5,000 keys right after opening.
  *
  * Keys are numbered in the order in which they are first written, so a folder that holds some is
- * gone on with: it is brought to the sizes above that it is still below. Keys have a prefix of a
+ * gone on with: it is brought to the sizes above that it is still below. A new one keeps a state
+ * root unless $SHREWD_BENCH_ROOT is "off". Keys have a prefix of a
  * table and 32 bytes of a hash, values an amount and up to 32 bytes of a hash: 8 to 40 bytes. */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -25,6 +26,7 @@
 #define UNDONE_PAIRS 5000u
 #define KEY_BYTES_MAX 48
 #define VALUE_BYTES_MAX 40
+#define DIES "dies" /* instead of MILLIONS: what this program calls itself with */
 
 struct bench {
     const char *dir;
@@ -109,7 +111,9 @@ static uint64_t apply_block(struct bench *bench) {
 static uint64_t open_state(struct bench *bench) {
     struct shrewd_error err;
     struct shr_rocks_options options = {.create = true};
-    struct shr_identity identity = {.start_height = 0};
+    const char *root = getenv("SHREWD_BENCH_ROOT");
+    bool off = root != NULL && strcmp(root, "off") == 0;
+    struct shr_identity identity = {.keep_root = off ? SHR_KEEP_ROOT_NO : SHR_KEEP_ROOT_YES};
     struct shr_block_record tip = {0};
     struct shr_buf value = {0};
     uint8_t key[KEY_BYTES_MAX];
@@ -204,16 +208,23 @@ static void report_size(struct bench *bench) {
     print_result("state.raw_bytes_per_entry", (double)all.bytes / (double)all.n, "bytes");
 }
 
-/* Ends a process that has applied blocks without closing anything. */
-static void apply_and_die(struct bench *bench) {
+/* Ends this process, having applied blocks, without closing anything. */
+static _Noreturn void apply_and_die(struct bench *bench) {
+    open_state(bench);
+    for (uint32_t i = 0; i < UNDONE_BLOCKS; i++) {
+        make_block(bench, UNDONE_PAIRS / 2, UNDONE_PAIRS / 2);
+        apply_block(bench);
+    }
+    _exit(0);
+}
+
+/* Has another program do that: RocksDB's threads do not follow a fork, and a write would wait for
+ * them for ever. */
+static void let_apply_and_die(struct bench *bench) {
     pid_t child = fork();
     if (child == 0) {
-        open_state(bench);
-        for (uint32_t i = 0; i < UNDONE_BLOCKS; i++) {
-            make_block(bench, UNDONE_PAIRS / 2, UNDONE_PAIRS / 2);
-            apply_block(bench);
-        }
-        _exit(0);
+        execl("/proc/self/exe", "bench_state", bench->dir, DIES, (char *)NULL);
+        _exit(1);
     }
     int status = 0;
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
@@ -231,7 +242,7 @@ static void measure_rollback(struct bench *bench) {
     print_result("startup_ms", (double)open_state(bench) / 1e6, "ms");
     report_size(bench);
     close_state(bench);
-    apply_and_die(bench);
+    let_apply_and_die(bench);
     print_result("startup_after_kill_ms", (double)open_state(bench) / 1e6, "ms");
     if (bench->next != next + UNDONE_BLOCKS) {
         fprintf(stderr, "bench_state: blocks are missing after a kill\n");
@@ -255,11 +266,14 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s DBDIR [MILLIONS [BLOCKS]]\n", argv[0]);
         return 2;
     }
+    bench.dir = argv[1];
+    shr_log_set_level(SHR_LOG_WARN);
+    if (argc > 2 && strcmp(argv[2], DIES) == 0) {
+        apply_and_die(&bench);
+    }
     uint64_t most = argc > 2 ? strtoull(argv[2], NULL, 10) : 16;
     uint32_t blocks = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 100;
     double first = 0, last = 0;
-    shr_log_set_level(SHR_LOG_WARN);
-    bench.dir = argv[1];
     open_state(&bench);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && sizes[i] <= most; i++) {
         if (bench.held <= sizes[i] * MILLION) {
