@@ -307,6 +307,9 @@ int shr_state_apply_many(struct shr_state *state, const struct shr_block_change 
                          bool sync, struct shrewd_error *err) {
     uint64_t total_keys;
     int code = check_changes(state, changes, n, &total_keys, err);
+    if (code == 0 && n > 0) {
+        code = shr_state_sweep(state, err);
+    }
     if (code != 0 || n == 0) {
         return code;
     }

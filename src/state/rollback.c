@@ -1,10 +1,13 @@
 /* Rolling back: the versions that the removed blocks replaced come back.
  *
  * Of a key that several of them changed only the lowest block's undo matters, so all their
- * changes are sorted by key and each key is restored once: one read for each key, and no more
+ * changes are merged by key and each key is restored once: one read for each key, and no more
  * memory than the keys themselves. Where there are many, two threads take the keys below and above
  * a middle one, and what they make is written together. Very deep rollbacks go in steps of whole
  * blocks, newest first, each one atomic write, so that memory stays bounded.
+ *
+ * The rows of the state root's tree are the most by far, and one above the tip is never read: where
+ * there are many they stay, with the lists that name them, until the next block comes.
  */
 #include "state/state_impl.h"
 
@@ -13,11 +16,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* What one step may hold, about: keys, their sorting, and the batch they make. */
+/* What one step may hold, about: keys, their merging, and the batch they make. */
 #define STEP_BYTES_MAX ((uint64_t)256 << 20)
 #define CHANGE_BYTES 160 /* of one key beside its own bytes */
 #define CHUNK 512        /* versions read at a time */
 #define SPLIT_MIN 10000  /* changes for which a second thread pays */
+
+/* Changes of keys from which on the tree's rows are left. */
+#define LEAVE_TREE_MIN 50000
 
 /* A key's change in one of the removed blocks. */
 struct undo {
@@ -46,12 +52,6 @@ struct part {
     int code;
     struct shrewd_error err;
 };
-
-static int by_key_and_height(const void *a, const void *b) {
-    const struct undo *left = a, *right = b;
-    int order = shr_bytes_cmp(left->key, right->key);
-    return order != 0 ? order : (left->height > right->height) - (left->height < right->height);
-}
 
 /* Reads the CHANGES rows of as many blocks below `high` as one step may take, down to `low`. */
 static int read_rows(struct step *step, uint32_t low, struct shrewd_error *err) {
@@ -101,34 +101,91 @@ static void add_undo(struct part *part, size_t *cap, const struct shr_change *ch
     part->undos[part->n_undos++] = (struct undo){change->key, height, change->replaced};
 }
 
-static bool takes(const struct part *part, struct shr_bytes key) {
-    return shr_bytes_cmp(key, part->from) >= 0 &&
-           (part->below.data == NULL || shr_bytes_cmp(key, part->below) < 0);
+/* A CHANGES row on its way through: the key it is at, and what follows. */
+struct cursor {
+    struct shr_change at;
+    struct shr_bytes rest;
+    uint32_t height;
+};
+
+static int wrong_row(struct part *part, uint32_t height, const char *wrong) {
+    struct shr_height_key key = shr_height_key(height);
+    return shr_corrupt(part->step->state->store, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
+                       wrong, &part->err);
 }
 
-static int read_undos(struct part *part) {
-    const struct step *step = part->step;
-    size_t cap = 0;
-    for (size_t i = 0; i < step->n_rows; i++) {
-        uint32_t height = step->high - (uint32_t)i;
-        struct shr_bytes row = shr_buf_bytes(&step->rows[i]);
-        while (row.len > 0) {
-            struct shr_change change;
-            const char *wrong = shr_change_take(&change, &row);
-            if (wrong != NULL) {
-                struct shr_height_key key = shr_height_key(height);
-                return shr_corrupt(step->state->store, SHR_TABLE_CHANGES,
-                                   shr_height_key_bytes(&key), wrong, &part->err);
-            }
-            if (takes(part, change.key)) {
-                add_undo(part, &cap, &change, height);
-            }
+/* To the row's next key, which must be above the one before; *more: it is the part's. */
+static int advance(struct part *part, struct cursor *cursor, bool *more) {
+    struct shr_bytes before = cursor->at.key;
+    *more = cursor->rest.len > 0;
+    if (!*more) {
+        return 0;
+    }
+    const char *wrong = shr_change_take(&cursor->at, &cursor->rest);
+    if (wrong == NULL && before.data != NULL && shr_bytes_cmp(before, cursor->at.key) > 0) {
+        wrong = "the list of keys a block changed is not in order";
+    }
+    *more = part->below.data == NULL || shr_bytes_cmp(cursor->at.key, part->below) < 0;
+    return wrong == NULL ? 0 : wrong_row(part, cursor->height, wrong);
+}
+
+static bool is_before(const struct cursor *a, const struct cursor *b) {
+    int order = shr_bytes_cmp(a->at.key, b->at.key);
+    return order != 0 ? order < 0 : a->height < b->height;
+}
+
+/* Lets the first of a heap sink to its place. */
+static void sink(struct cursor *heap, size_t n, size_t at) {
+    for (size_t least; (least = 2 * at + 1) < n; at = least) {
+        if (least + 1 < n && is_before(&heap[least + 1], &heap[least])) {
+            least++;
         }
+        if (!is_before(&heap[least], &heap[at])) {
+            return;
+        }
+        struct cursor moved = heap[at];
+        heap[at] = heap[least];
+        heap[least] = moved;
     }
-    if (part->n_undos > 0) { /* qsort wants an array even for nothing */
-        qsort(part->undos, part->n_undos, sizeof *part->undos, by_key_and_height);
+}
+
+/* The rows' first keys that are the part's. */
+static int start_cursors(struct part *part, struct cursor *heap, size_t *n) {
+    const struct step *step = part->step;
+    int code = 0;
+    *n = 0;
+    for (size_t i = 0; code == 0 && i < step->n_rows; i++) {
+        struct cursor *cursor = &heap[*n];
+        bool more = true;
+        *cursor = (struct cursor){.rest = shr_buf_bytes(&step->rows[i]),
+                                  .height = step->high - (uint32_t)i};
+        do {
+            code = advance(part, cursor, &more);
+        } while (code == 0 && more && shr_bytes_cmp(cursor->at.key, part->from) < 0);
+        *n += more;
     }
-    return 0;
+    return code;
+}
+
+/* Each row is in key order: all together are a merge of them, by key, then height. */
+static int read_undos(struct part *part) {
+    struct cursor *heap = shr_alloc_array(part->step->n_rows + 1, sizeof *heap);
+    size_t cap = 0, n = 0;
+    int code = start_cursors(part, heap, &n);
+    for (size_t i = n / 2; i-- > 0;) {
+        sink(heap, n, i);
+    }
+    while (code == 0 && n > 0) {
+        bool more = false;
+        add_undo(part, &cap, &heap[0].at, heap[0].height);
+        code = advance(part, &heap[0], &more);
+        if (!more) {
+            heap[0] = heap[--n];
+        }
+        sink(heap, n, 0);
+    }
+    free(heap);
+    return code;
 }
 
 /* A run of undos, few enough to be read in one round trip: of each key its lowest, which says
@@ -285,11 +342,13 @@ static int undo_all_keys(const struct step *step, struct shr_batch *batch,
 
 /* Removes the blocks' own rows and moves the tip below them. */
 static int undo_blocks(const struct step *step, struct shr_batch *batch, struct shrewd_error *err) {
+    bool leave = step->n_changes >= LEAVE_TREE_MIN;
+    step->state->tree_left = step->state->tree_left || (leave && step->state->root != NULL);
     for (uint64_t height = step->low; height <= step->high; height++) {
         struct shr_height_key key = shr_height_key((uint32_t)height);
         shr_batch_remove(batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key));
         shr_batch_remove(batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key));
-        int code = step->state->root == NULL
+        int code = step->state->root == NULL || leave
                        ? 0
                        : shr_root_undo(step->state->store, (uint32_t)height, batch, err);
         if (code != 0) {
@@ -358,6 +417,13 @@ static int roll(struct shr_state *state, uint32_t first, struct shrewd_error *er
         }
         high = (uint64_t)low_done - 1;
     }
+    return code;
+}
+
+int shr_state_sweep(struct shr_state *state, struct shrewd_error *err) {
+    uint32_t first = state->now.has_tip ? state->now.tip.height + 1 : shr_state_floor(state);
+    int code = state->tree_left ? shr_root_sweep(state->store, first, err) : 0;
+    state->tree_left = state->tree_left && code != 0;
     return code;
 }
 

@@ -41,6 +41,9 @@ void shr_root_forget(struct shr_root *root);
  * go into one batch. */
 int shr_root_undo(struct shr_store *store, uint32_t height, struct shr_batch *batch,
                   struct shrewd_error *err);
+/* The same of every block from the height `first` up, in several writes, and of the lists alone
+ * that say which rows a block has: to be called again after a failure. */
+int shr_root_sweep(struct shr_store *store, uint32_t first, struct shrewd_error *err);
 /* Makes `height` the lowest at which there is a tree: removes the rows that only lower ones need.
  * Each height is to be pruned in turn, from the first; several may go into one batch. */
 int shr_root_prune(struct shr_store *store, uint32_t height, struct shr_batch *batch,

@@ -1,7 +1,13 @@
-/* Taking the tree's rows back: those of the newest block, or those that only old ones need. */
+/* Taking the tree's rows back: those of the newest blocks, or those that only old ones need. */
 #include "state/root_impl.h"
 
+#include "base/endian.h"
+
+#include <stdlib.h>
 #include <string.h>
+
+/* Removed in one write. */
+#define SWEEP_ROWS ((size_t)90000)
 
 /* ROOT_PAGES' row of a block, which must be there. */
 static int read_list(struct shr_store *store, struct shr_buf *list, uint32_t height,
@@ -57,6 +63,67 @@ static int undo_page(struct shr_store *store, const struct shr_root_listed *page
 int shr_root_undo(struct shr_store *store, uint32_t height, struct shr_batch *batch,
                   struct shrewd_error *err) {
     return each_page(store, height, undo_page, batch, err);
+}
+
+/* The first list of a height at or above the one it is asked for. */
+struct list_found {
+    bool found, wrong;
+    uint32_t height;
+};
+
+static enum shr_scan_step take_height(void *ctx, struct shr_bytes key, struct shr_bytes value) {
+    struct list_found *list = ctx;
+    list->found = true;
+    list->wrong = key.len != sizeof list->height;
+    list->height = list->wrong ? 0 : shr_get_be32(key.data);
+    list->wrong = list->wrong || list->height == UINT32_MAX; /* no block is that high */
+    return SHR_SCAN_DONE;
+}
+
+static int find_list(struct shr_store *store, struct list_found *out, uint32_t from,
+                     struct shrewd_error *err) {
+    struct shr_height_key key = shr_height_key(from);
+    *out = (struct list_found){0};
+    int code = shr_store_scan(store, NULL, SHR_TABLE_ROOT_PAGES, shr_height_key_bytes(&key),
+                              shr_bytes(NULL, 0), false, take_height, out, err);
+    if (code == 0 && out->wrong) {
+        code = shr_corrupt(store, SHR_TABLE_ROOT_PAGES, shr_height_key_bytes(&key),
+                           "a key from this one on is not a height", err);
+    }
+    return code;
+}
+
+static int by_key(const void *a, const void *b) {
+    const struct shr_write *left = a, *right = b;
+    int order = (left->table > right->table) - (left->table < right->table);
+    return order != 0 ? order : shr_bytes_cmp(left->key, right->key);
+}
+
+/* In key order, which a store takes faster: all are removals. */
+static int write_sorted(struct shr_store *store, struct shr_batch *batch,
+                        struct shrewd_error *err) {
+    qsort(batch->writes, batch->n, sizeof *batch->writes, by_key);
+    int code = shr_store_write(store, batch, false, err);
+    shr_batch_clear(batch);
+    return code;
+}
+
+int shr_root_sweep(struct shr_store *store, uint32_t first, struct shrewd_error *err) {
+    struct shr_batch batch = {0};
+    struct list_found list;
+    int code = find_list(store, &list, first, err);
+    while (code == 0 && list.found) {
+        code = each_page(store, list.height, undo_page, &batch, err);
+        uint32_t next = list.height + 1;
+        if (code == 0) {
+            code = find_list(store, &list, next, err);
+        }
+        if (code == 0 && (batch.n >= SWEEP_ROWS || !list.found)) {
+            code = write_sorted(store, &batch, err);
+        }
+    }
+    shr_batch_free(&batch);
+    return code;
 }
 
 static enum shr_scan_step remove_row(void *ctx, struct shr_bytes key, struct shr_bytes value) {

@@ -436,6 +436,7 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     state->root = code != 0 || !meta.keep_root ? NULL
                                                : shr_root_new(state->store, SHR_ROOT_CACHE_DEFAULT,
                                                               SHR_ROOT_THREADS_DEFAULT);
+    state->tree_left = state->root != NULL;
     state->fork = meta.fork;
     state->base = base;
     state->now.tip = meta.tip;

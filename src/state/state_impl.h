@@ -26,6 +26,7 @@ struct shr_state {
     struct shr_reader *base; /* borrowed; NULL unless this is a fork */
     struct shr_fork_record fork;
     struct shr_root *root;   /* NULL: no state root is kept */
+    bool tree_left;          /* there may be rows of the tree above the tip: shr_state_sweep */
     struct shr_cache *cache; /* NULL: off */
     struct shr_reader now;   /* the writing thread's own: what it has committed */
     _Atomic uint64_t generation;
@@ -39,6 +40,10 @@ int shr_corrupt(const struct shr_store *store, enum shr_table table, struct shr_
 
 /* The first height that the state itself may hold. */
 uint32_t shr_state_floor(const struct shr_state *state);
+
+/* rollback.c. Removes the tree's rows that a deep rollback left above the tip; whoever applies a
+ * block does this first. */
+int shr_state_sweep(struct shr_state *state, struct shrewd_error *err);
 
 /* SHREWD_PRUNED, naming the oldest height held, when the versions at `height` are gone. */
 int shr_reader_check_held(const struct shr_reader *reader, uint32_t height,

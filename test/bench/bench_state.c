@@ -1,7 +1,8 @@
 /* bench_state DBDIR [MILLIONS [BLOCKS]]: the versioned state on RocksDB, with up to 16 MILLIONS of
  * keys: how fast BLOCKS (100) blocks of 5,000 new and 5,000 overwritten keys are applied with 1, 4
  * and 16 million keys held, what an entry takes on disk, how long opening takes after a clean close
- * and after a kill, and a rollback of 100 blocks of 5,000 keys right after opening.
+ * and after a kill, and a rollback of 100 blocks of 5,000 keys right after opening, and the next
+ * block.
  *
  * Keys are numbered in the order in which they are first written, so a folder that holds some is
  * gone on with: it is brought to the sizes above that it is still below. A new one keeps a state
@@ -257,6 +258,9 @@ static void measure_rollback(struct bench *bench) {
         fprintf(stderr, "bench_state: the rollback left another state\n");
         exit(1);
     }
+    bench->next = next;
+    make_block(bench, UNDONE_PAIRS / 2, UNDONE_PAIRS / 2);
+    print_result("rollback.next_block_ms", (double)apply_block(bench) / 1e6, "ms");
 }
 
 int main(int argc, char **argv) {

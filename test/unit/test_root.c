@@ -499,6 +499,74 @@ static void test_state_without(void **unused) {
     remove_dir(dir);
 }
 
+/* Blocks of 5,000 keys, some new; `salt` makes another branch. */
+static void apply_large(struct shr_state *state, uint32_t first, uint32_t last, uint32_t salt) {
+    enum { N = 5000 };
+    char(*keys)[16] = shr_alloc_array(N, sizeof *keys);
+    struct shr_pair *pairs = shr_alloc_array(N, sizeof *pairs);
+    for (uint32_t height = first; height <= last; height++) {
+        uint32_t value = height + salt;
+        for (uint32_t i = 0; i < N; i++) {
+            key_text(height * 1000 + salt + i, keys[i]);
+            pairs[i] = (struct shr_pair){shr_bytes_str(keys[i]), shr_bytes(&value, sizeof value)};
+        }
+        struct shr_block_change change = {.height = height, .pairs = pairs, .n_pairs = N};
+        assert_ok(shr_state_apply(state, &change, false, err));
+    }
+    free(pairs);
+    free(keys);
+}
+
+/* What a deep rollback leaves of the tree is seen by nobody, outlives a restart and another
+ * rollback, and is gone with the next block. */
+static void test_left(void **unused) {
+    char *dirs[2] = {make_dir(), make_dir()};
+    struct shr_store *store = NULL, *plain_store = NULL;
+    struct shr_buf rows = {0}, plain_rows = {0};
+    struct shr_block_record tip, plain_tip;
+    struct shr_state *plain = open_state(dirs[0], SHR_KEEP_ROOT_YES, &plain_store);
+    apply_large(plain, 0, 2, 0);
+    assert_ok(shr_state_tip(plain, &plain_tip, err));
+    read_rows(plain_store, &plain_rows);
+    struct shr_state *state = open_state(dirs[1], SHR_KEEP_ROOT_YES, &store);
+    apply_large(state, 0, 14, 0);
+    assert_ok(shr_state_rollback(state, 3, err));
+    read_rows(store, &rows);
+    assert_true(rows.len > 2 * plain_rows.len); /* so there is something left to speak of */
+    assert_ok(shr_state_rollback(state, 2, err));
+    assert_ok(shr_state_tip(state, &tip, err));
+    assert_memory_equal(tip.root.b, plain_tip.root.b, 32);
+    struct shr_root_view *view = shr_root_view_new(store, NULL, 2);
+    struct shr_root_node node;
+    assert_ok(shr_root_node(view, &node, 0, &tip.root, err));
+    assert_memory_equal(node.hash.b, plain_tip.root.b, 32);
+    shr_root_view_free(view);
+    shr_state_close(state);
+    state = open_state(dirs[1], SHR_KEEP_ROOT_ANY, &store);
+    apply_large(plain, 3, 5, 500);
+    apply_large(state, 3, 5, 500);
+    assert_ok(shr_state_tip(state, &tip, err));
+    assert_ok(shr_state_tip(plain, &plain_tip, err));
+    assert_memory_equal(tip.root.b, plain_tip.root.b, 32);
+    read_rows(store, &rows);
+    read_rows(plain_store, &plain_rows);
+    assert_bytes(shr_buf_bytes(&rows), shr_buf_bytes(&plain_rows));
+    apply_large(state, 6, 16, 0);
+    assert_ok(shr_state_rollback_all(state, err));
+    apply_large(state, 0, 5, 500);
+    assert_ok(shr_state_rollback_all(plain, err));
+    apply_large(plain, 0, 5, 500);
+    read_rows(store, &rows);
+    read_rows(plain_store, &plain_rows);
+    assert_bytes(shr_buf_bytes(&rows), shr_buf_bytes(&plain_rows));
+    shr_buf_free(&plain_rows);
+    shr_buf_free(&rows);
+    shr_state_close(state);
+    shr_state_close(plain);
+    remove_dir(dirs[0]);
+    remove_dir(dirs[1]);
+}
+
 /* A fork keeps none, whatever its base does. */
 static void test_fork(void **unused) {
     struct shr_identity identity = {.start_height = 0};
@@ -526,7 +594,8 @@ int main(void) {
         cmocka_unit_test(test_long_paths),    cmocka_unit_test(test_random),
         cmocka_unit_test(test_undone),        cmocka_unit_test(test_same_rows),
         cmocka_unit_test(test_damaged),       cmocka_unit_test(test_state),
-        cmocka_unit_test(test_state_without), cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_state_without), cmocka_unit_test(test_left),
+        cmocka_unit_test(test_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
