@@ -250,6 +250,21 @@ static inline struct entry *find(struct set *set, const struct subject *subject,
     return NULL;
 }
 
+void shr_cache_prefetch_set(struct shr_cache *cache, uint64_t hash) {
+    __builtin_prefetch(set_of(cache, shard_of(cache, hash), hash));
+}
+
+/* The entry is only fetched, not read: it may be gone by now. */
+void shr_cache_prefetch_entry(struct shr_cache *cache, uint64_t hash) {
+    struct set *set = set_of(cache, shard_of(cache, hash), hash);
+    uint64_t fitting =
+        fitting_ways(atomic_load_explicit(&set->tags, memory_order_relaxed), tag_of(hash));
+    if (fitting != 0) {
+        size_t way = (size_t)__builtin_ctzll(fitting) / 8;
+        __builtin_prefetch(atomic_load_explicit(&set->ways[way], memory_order_relaxed));
+    }
+}
+
 /* --- Looking up --- */
 
 static void take(struct shr_buf *value, struct entry *entry) {
@@ -495,9 +510,8 @@ void shr_cache_advance(struct shr_cache *cache, const struct shr_cache_at *at) {
     atomic_store(&cache->generation, at->generation);
 }
 
-void shr_cache_written(struct shr_cache *cache, struct shr_bytes key, struct shr_bytes value,
-                       uint32_t height) {
-    uint64_t hash = shr_cache_hash(cache, key);
+void shr_cache_written(struct shr_cache *cache, struct shr_bytes key, uint64_t hash,
+                       struct shr_bytes value, uint32_t height) {
     struct subject subject = {.key = key, .hash = hash};
     struct entry *entry = entry_new(cache, key, hash, &value, NEWEST_VALUE, height);
     if (entry != NULL) {

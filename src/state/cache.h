@@ -74,6 +74,11 @@ void shr_cache_stats(struct shr_cache *cache, struct shr_cache_stats *out);
 /* What the other functions take along with the key, so that it is computed once a read. */
 uint64_t shr_cache_hash(const struct shr_cache *cache, struct shr_bytes key);
 
+/* For whoever goes through many keys: fetches what a look-up or a write of the key will need, first
+ * its set, and some keys later, when that has come, its entry. */
+void shr_cache_prefetch_set(struct shr_cache *cache, uint64_t hash);
+void shr_cache_prefetch_entry(struct shr_cache *cache, uint64_t hash);
+
 /* SHR_CACHE_VALUE replaces `value`. *written_at is set for the answers NEWER and, when it comes
  * from a newest entry, VALUE (else it is left alone). height UINT32_MAX: the newest. */
 enum shr_cache_answer shr_cache_get(struct shr_cache *cache, const struct shr_cache_at *at,
@@ -91,7 +96,7 @@ void shr_cache_fill_past(struct shr_cache *cache, const struct shr_cache_at *at,
 /* The store has a new generation; after a rollback also a new epoch. */
 void shr_cache_advance(struct shr_cache *cache, const struct shr_cache_at *at);
 /* The block of `height` wrote this value: replaces what was known, or adds it. */
-void shr_cache_written(struct shr_cache *cache, struct shr_bytes key, struct shr_bytes value,
-                       uint32_t height);
+void shr_cache_written(struct shr_cache *cache, struct shr_bytes key, uint64_t hash,
+                       struct shr_bytes value, uint32_t height);
 
 #endif

@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+#define WINDOW 256      /* versions whose places in the cache are fetched at once */
+#define FETCHED_AHEAD 8 /* of them, by which entries are fetched before they are replaced */
+
 /* What the writing thread has committed, as a picture that stays. */
 static int make(struct shr_reader **out, struct shr_state *state, struct shrewd_error *err) {
     struct shr_reader *reader = shr_alloc(sizeof *reader);
@@ -41,6 +44,46 @@ int shr_state_publish(struct shr_state *state, struct shrewd_error *err) {
 
 /* --- Committing --- */
 
+/* Newest versions on their way into the cache. */
+struct window {
+    const struct shr_write *writes[WINDOW];
+    uint64_t hashes[WINDOW];
+    size_t n;
+};
+
+static void put_window(struct shr_cache *cache, struct window *window) {
+    for (size_t i = 0; i < window->n; i++) {
+        const struct shr_write *write = window->writes[i];
+        struct shr_bytes value;
+        uint32_t height = 0;
+        if (i + FETCHED_AHEAD < window->n) {
+            shr_cache_prefetch_entry(cache, window->hashes[i + FETCHED_AHEAD]);
+        }
+        if (shr_version_decode(&value, &height, write->value) == NULL) {
+            shr_cache_written(cache, write->key, window->hashes[i], value, height);
+        }
+    }
+    window->n = 0;
+}
+
+static void put_newest(struct shr_cache *cache, const struct shr_batch *batch) {
+    struct window *window = shr_alloc(sizeof *window);
+    for (size_t i = 0; i < batch->n; i++) {
+        if (batch->writes[i].table != SHR_TABLE_LATEST) {
+            continue;
+        }
+        uint64_t hash = shr_cache_hash(cache, batch->writes[i].key);
+        shr_cache_prefetch_set(cache, hash);
+        window->writes[window->n] = &batch->writes[i];
+        window->hashes[window->n++] = hash;
+        if (window->n == WINDOW) {
+            put_window(cache, window);
+        }
+    }
+    put_window(cache, window);
+    free(window);
+}
+
 /* The cache goes first, so that no reader of the new picture finds what was there before. */
 int shr_state_applied(struct shr_state *state, const struct shr_block_record *tip,
                       const struct shr_batch *batch, struct shrewd_error *err) {
@@ -51,15 +94,7 @@ int shr_state_applied(struct shr_state *state, const struct shr_block_record *ti
     now->at.generation++;
     if (state->cache != NULL) {
         shr_cache_advance(state->cache, &now->at);
-        for (size_t i = 0; i < batch->n; i++) {
-            const struct shr_write *write = &batch->writes[i];
-            struct shr_bytes value;
-            uint32_t height = 0;
-            if (write->table == SHR_TABLE_LATEST &&
-                shr_version_decode(&value, &height, write->value) == NULL) {
-                shr_cache_written(state->cache, write->key, value, height);
-            }
-        }
+        put_newest(state->cache, batch);
     }
     return shr_state_publish(state, err);
 }

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define FETCHED_AHEAD 8 /* keys, by which entries of the cache are fetched before they are read */
+
 /* --- Blocks --- */
 
 int shr_reader_tip(struct shr_reader *reader, struct shr_block_record *out,
@@ -162,15 +164,17 @@ static bool own_may_hold(const struct shr_state *state, uint32_t height) {
     return state->base == NULL || height > state->fork.height;
 }
 
+static uint64_t hash_of(const struct shr_reader *reader, struct shr_bytes key) {
+    const struct shr_cache *cache = reader->state->cache;
+    return cache == NULL ? 0 : shr_cache_hash(cache, key);
+}
+
 static enum shr_cache_answer look_up(struct shr_reader *reader, struct shr_buf *value,
-                                     uint32_t *written_at, struct shr_bytes key, uint64_t *hash,
+                                     uint32_t *written_at, struct shr_bytes key, uint64_t hash,
                                      uint32_t height) {
     struct shr_cache *cache = reader->state->cache;
-    if (cache == NULL) {
-        return SHR_CACHE_MISS;
-    }
-    *hash = shr_cache_hash(cache, key);
-    return shr_cache_get(cache, &reader->at, value, written_at, key, *hash, height);
+    return cache == NULL ? SHR_CACHE_MISS
+                         : shr_cache_get(cache, &reader->at, value, written_at, key, hash, height);
 }
 
 /* Remembers a row of LATEST that was read, NULL when there was none. A row that is damaged is
@@ -200,9 +204,9 @@ static void remember_past(struct shr_reader *reader, struct shr_bytes key, uint6
 /* A key's value after `height` in this state alone, without its base. */
 static int own_get(struct shr_reader *reader, struct shr_buf *value, bool *found,
                    struct shr_bytes key, uint32_t height, struct shrewd_error *err) {
-    uint64_t hash = 0;
+    uint64_t hash = hash_of(reader, key);
     uint32_t written_at = 0;
-    enum shr_cache_answer answer = look_up(reader, value, &written_at, key, &hash, height);
+    enum shr_cache_answer answer = look_up(reader, value, &written_at, key, hash, height);
     *found = answer == SHR_CACHE_VALUE;
     if (*found || answer == SHR_CACHE_ABSENT) {
         return 0;
@@ -271,15 +275,29 @@ static int base_get_many(struct shr_reader *reader, struct shr_read *reads, size
     return code;
 }
 
+/* Every look-up in the cache goes to memory twice: all of the first at once. */
+static void fetch_ahead(const struct shr_reader *reader, const struct shr_read *reads,
+                        uint64_t *hashes, size_t n) {
+    struct shr_cache *cache = reader->state->cache;
+    for (size_t i = 0; cache != NULL && i < n; i++) {
+        hashes[i] = shr_cache_hash(cache, reads[i].key);
+        shr_cache_prefetch_set(cache, hashes[i]);
+    }
+}
+
 int shr_reader_own_many(struct shr_reader *reader, struct shr_read *reads, uint32_t *written_at,
                         size_t n, uint32_t height, struct shrewd_error *err) {
     struct shr_read *slow = shr_alloc_array(n + 1, sizeof *slow);
     size_t *where = shr_alloc_array(n + 1, sizeof *where);
     uint64_t *hashes = shr_alloc_array(n + 1, sizeof *hashes);
     size_t n_slow = 0;
+    fetch_ahead(reader, reads, hashes, n);
     for (size_t i = 0; i < n; i++) {
+        if (reader->state->cache != NULL && i + FETCHED_AHEAD < n) {
+            shr_cache_prefetch_entry(reader->state->cache, hashes[i + FETCHED_AHEAD]);
+        }
         enum shr_cache_answer answer =
-            look_up(reader, reads[i].value, &written_at[i], reads[i].key, &hashes[i], height);
+            look_up(reader, reads[i].value, &written_at[i], reads[i].key, hashes[i], height);
         reads[i].found = answer == SHR_CACHE_VALUE;
         if (!reads[i].found && answer != SHR_CACHE_ABSENT) {
             slow[n_slow] = reads[i];

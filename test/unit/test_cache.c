@@ -57,8 +57,9 @@ static void a_hit_fits_its_reader(void **state) {
     assert_int_equal(ask(cache, &before, "key", 4, NULL), SHR_CACHE_NEWER);
 
     shr_cache_advance(cache, &after);
-    shr_cache_written(cache, key, shr_bytes_str("new"), 11);
-    shr_cache_written(cache, shr_bytes_str("none"), shr_bytes_str(""), 11);
+    shr_cache_written(cache, key, shr_cache_hash(cache, key), shr_bytes_str("new"), 11);
+    shr_cache_written(cache, shr_bytes_str("none"), shr_cache_hash(cache, shr_bytes_str("none")),
+                      shr_bytes_str(""), 11);
     fill(cache, &before, "key", "old", 7); /* a late reader */
     fill(cache, &before, "late", "old", 7);
     assert_int_equal(ask(cache, &after, "late", 11, NULL), SHR_CACHE_MISS);
@@ -91,7 +92,8 @@ static void memory_is_bounded(size_t bytes) {
         shr_buf_clear(&key);
         shr_buf_printf(&key, "key-%u", rng_below(&rng, 100000));
         uint32_t len = rng_below(&rng, 50) == 0 ? rng_below(&rng, 100000) : rng_below(&rng, 200);
-        shr_cache_written(cache, shr_buf_bytes(&key), shr_bytes(value.data, len), i);
+        shr_cache_written(cache, shr_buf_bytes(&key), shr_cache_hash(cache, shr_buf_bytes(&key)),
+                          shr_bytes(value.data, len), i);
         if (i % 1000 == 0) {
             shr_cache_stats(cache, &stats);
             assert_true(stats.bytes <= stats.bytes_max && stats.bytes_max <= bytes);
@@ -99,9 +101,10 @@ static void memory_is_bounded(size_t bytes) {
         }
     }
     assert_true(kept >= bytes / 1024); /* and it is used */
-    shr_cache_written(cache, TEXT("big"), TEXT("small"), 1);
+    shr_cache_written(cache, TEXT("big"), shr_cache_hash(cache, TEXT("big")), TEXT("small"), 1);
     assert_int_equal(ask(cache, &at, "big", UINT32_MAX, "small"), SHR_CACHE_VALUE);
-    shr_cache_written(cache, TEXT("big"), shr_buf_bytes(&value), 2); /* too large to be kept */
+    shr_cache_written(cache, TEXT("big"), shr_cache_hash(cache, TEXT("big")), shr_buf_bytes(&value),
+                      2); /* too large to be kept */
     assert_int_equal(ask(cache, &at, "big", UINT32_MAX, NULL), SHR_CACHE_MISS);
     shr_buf_free(&value);
     shr_buf_free(&key);
@@ -126,7 +129,8 @@ static void what_is_used_stays(void **state) {
     }
     for (unsigned i = 0; i < 300000; i++) {
         snprintf(key, sizeof key, "cold-%u", i);
-        shr_cache_written(cache, shr_bytes_str(key), TEXT("value"), 0);
+        shr_cache_written(cache, shr_bytes_str(key), shr_cache_hash(cache, shr_bytes_str(key)),
+                          TEXT("value"), 0);
         if (i % 2 == 0) {
             snprintf(key, sizeof key, "hot-%u", i / 2 % 1000);
             asked++;
