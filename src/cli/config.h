@@ -49,6 +49,7 @@ struct shr_config {
     uint32_t exit_at; /* SHR_UNSET: follow for ever */
     uint32_t max_reorg_depth;
     uint32_t reorg_check_threshold;
+    uint32_t load_pairs;
     uint32_t prefetch_blocks; /* --pipeline-size, --prefetch-size; 0: the default */
     uint32_t prefetch_mb;     /* 0: the default */
     uint32_t node_timeout_ms;

@@ -206,6 +206,7 @@ static void *index_main(void *arg) {
     }
     if (code == 0) {
         shr_info("node", "blocks come from %s", d->source->ops->name);
+        shr_state_set_load_min(shr_lib_state(d->shrewd), d->config->load_pairs);
         code = shr_follow(shr_lib_state(d->shrewd), shr_lib_module(d->shrewd), d->source, &options,
                           &d->progress, &d->error);
     }

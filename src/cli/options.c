@@ -75,6 +75,8 @@ const struct shr_option shr_options[] = {
      AT(read_cache_mb), "memory for values read, in MiB; 0: none; its share, or 64"},
     {"fsync", "always|tip|never", SHR_OPTION_CHOICE, SHR_GROUP_STATE, BIT(RUN), 0, 0, "tip", NULL,
      AT(fsync), "when a block is on disk before it is announced"},
+    {"load-pairs", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, BIT(RUN), 1, NUMBER_MAX, "30000", NULL,
+     AT(load_pairs), "from so many keys on, a write loads files into the database"},
 
     {"host", "ADDRESS", SHR_OPTION_TEXT, SHR_GROUP_SERVER, BIT(RUN) | BIT(DEMO), 0, 0, "127.0.0.1",
      "HOST", AT(host), "the address to listen on"},

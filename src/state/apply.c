@@ -4,10 +4,14 @@
  * by key, then by block, so each key's present version is read once, and its way through the
  * blocks is walked in memory: every block that changes it keeps the version before in HISTORY,
  * and only the last value goes to LATEST.
+ *
+ * Of large groups, HISTORY, CHANGES and the tree's rows do not go into the write but are loaded
+ * before it (shr_store_load).
  */
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
+#include "state/order.h"
 
 #include <stdlib.h>
 
@@ -36,7 +40,9 @@ struct apply {
     size_t n_blocks;
     struct item *items; /* sorted */
     size_t n_items;
-    struct shr_batch batch;
+    struct shr_batch batch;          /* what is written */
+    struct shr_batch ahead;          /* what is loaded before that */
+    struct shr_batch *undo;          /* one of them: where undo data and the tree's rows go */
     struct shr_buf history_key, row; /* scratch */
     size_t firsts[CHUNK + 1];        /* of each key read: its first item; and the end */
     struct shr_read reads[CHUNK];    /* the newest values the state has */
@@ -54,30 +60,29 @@ struct version {
     uint32_t written_at; /* valid while own */
 };
 
-static int by_key(const void *a, const void *b) {
-    const struct item *left = a, *right = b;
-    int order = shr_bytes_cmp(left->pair->key, right->pair->key);
-    if (order != 0) {
-        return order;
-    }
-    if (left->block != right->block) {
-        return left->block < right->block ? -1 : 1;
-    }
-    return left->pair < right->pair ? -1 : left->pair > right->pair; /* qsort may not keep it */
-}
-
+/* By key, of one key by block, and within a block as it was written. */
 static void sort_items(struct apply *apply, const struct shr_block_change *changes) {
     size_t n = 0;
     for (size_t b = 0; b < apply->n_blocks; b++) {
         n += changes[b].n_pairs;
     }
+    struct item *unsorted = shr_alloc_array(n + 1, sizeof *unsorted);
+    struct shr_ordered *order = shr_alloc_array(n + 1, sizeof *order);
     apply->items = shr_alloc_array(n + 1, sizeof *apply->items);
     for (size_t b = 0; b < apply->n_blocks; b++) {
         for (size_t i = 0; i < changes[b].n_pairs; i++) {
-            apply->items[apply->n_items++] = (struct item){&changes[b].pairs[i], b};
+            const struct shr_pair *pair = &changes[b].pairs[i];
+            size_t at = apply->n_items++;
+            unsorted[at] = (struct item){pair, b};
+            order[at] = (struct shr_ordered){.key = pair->key, .rank = at};
         }
     }
-    qsort(apply->items, n, sizeof *apply->items, by_key);
+    shr_order(order, n);
+    for (size_t i = 0; i < n; i++) {
+        apply->items[i] = unsorted[order[i].rank];
+    }
+    free(order);
+    free(unsorted);
 }
 
 static void note_change(struct block *block, const struct shr_pair *pair, bool replaced) {
@@ -99,7 +104,7 @@ static void change_version(struct apply *apply, struct version *now, const struc
     if (now->own) {
         shr_history_key(&apply->history_key, pair->key, block->record.height);
         shr_version_encode(&apply->row, now->value, now->written_at);
-        shr_batch_put(&apply->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key),
+        shr_batch_put(apply->undo, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key),
                       shr_buf_bytes(&apply->row));
     }
     block->new_keys += !now->found;
@@ -195,13 +200,13 @@ static int finish_block(struct apply *apply, struct block *block, struct shrewd_
     }
     if (root != NULL) {
         int code = shr_root_update(root, block->record.height, block->changed, block->n_changed,
-                                   &apply->batch, &block->record.root, err);
+                                   apply->undo, &block->record.root, err);
         if (code != 0) {
             return code;
         }
         block->record.has_root = true;
     }
-    shr_batch_put(&apply->batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
+    shr_batch_put(apply->undo, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
                   shr_buf_bytes(&block->changes));
     shr_record_encode(&apply->row, &block->record);
     shr_batch_put(&apply->batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key),
@@ -284,6 +289,8 @@ static struct apply *apply_new(struct shr_state *state, const struct shr_block_c
         apply->blocks[b].record.hash = changes[b].hash;
     }
     sort_items(apply, changes);
+    bool load = shr_store_loads(state->store) && apply->n_items >= state->load_min;
+    apply->undo = load ? &apply->ahead : &apply->batch;
     return apply;
 }
 
@@ -297,10 +304,29 @@ static void apply_free(struct apply *apply) {
     }
     shr_buf_free(&apply->row);
     shr_buf_free(&apply->history_key);
+    shr_batch_free(&apply->ahead);
     shr_batch_free(&apply->batch);
     free(apply->items);
     free(apply->blocks);
     free(apply);
+}
+
+/* What is loaded first is above the tip, where nobody looks, until the write moves it there; a list
+ * of the rows always comes before the rows, for whoever has to remove them (ahead.c). */
+static int store_all(struct apply *apply, bool sync, struct shrewd_error *err) {
+    static const enum shr_table loaded[] = {SHR_TABLE_CHANGES, SHR_TABLE_ROOT_PAGES,
+                                            SHR_TABLE_HISTORY, SHR_TABLE_ROOT};
+    struct shr_state *state = apply->state;
+    int code = 0;
+    state->ahead = apply->ahead.n > 0;
+    for (size_t i = 0; state->ahead && code == 0 && i < sizeof loaded / sizeof loaded[0]; i++) {
+        code = shr_store_load(state->store, &apply->ahead, loaded[i], err);
+    }
+    if (code == 0) {
+        code = shr_store_write(state->store, &apply->batch, sync, err);
+    }
+    state->ahead = state->ahead && code != 0;
+    return code;
 }
 
 int shr_state_apply_many(struct shr_state *state, const struct shr_block_change *changes, size_t n,
@@ -309,6 +335,9 @@ int shr_state_apply_many(struct shr_state *state, const struct shr_block_change 
     int code = check_changes(state, changes, n, &total_keys, err);
     if (code == 0 && n > 0) {
         code = shr_state_sweep(state, err);
+    }
+    if (code == 0 && n > 0 && state->ahead) {
+        code = shr_state_clear_ahead(state, err);
     }
     if (code != 0 || n == 0) {
         return code;
@@ -322,7 +351,7 @@ int shr_state_apply_many(struct shr_state *state, const struct shr_block_change 
         code = finish_blocks(apply, total_keys, err);
     }
     if (code == 0) {
-        code = shr_store_write(state->store, &apply->batch, sync, err);
+        code = store_all(apply, sync, err);
     }
     settle_root(state->root, code);
     if (code == 0) {

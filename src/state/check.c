@@ -102,6 +102,10 @@ struct shr_check_height *shr_check_height(struct shr_check_run *run, uint32_t he
     return held ? &run->heights[height - run->first] : NULL;
 }
 
+bool shr_check_is_ahead(const struct shr_check_run *run, uint32_t height) {
+    return run->has_tip ? height > run->tip.height : !run->has_blocks;
+}
+
 /* --- META --- */
 
 static enum shr_scan_step visit_meta(void *ctx, struct shr_bytes key, struct shr_bytes row) {

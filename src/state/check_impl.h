@@ -66,6 +66,8 @@ bool shr_check_full(const struct shr_check_run *run); /* enough was found */
 uint64_t shr_check_hash(const struct shr_check_run *run, struct shr_bytes key);
 /* NULL when the height has no undo data or is above the tip. */
 struct shr_check_height *shr_check_height(struct shr_check_run *run, uint32_t height);
+/* A row of a block above the tip: of a group that was not finished (ahead.c), and no fault. */
+bool shr_check_is_ahead(const struct shr_check_run *run, uint32_t height);
 /* A HISTORY row's key taken apart; false when it is none. */
 bool shr_check_history_key(struct shr_bytes *key, uint32_t *height, struct shr_bytes row);
 

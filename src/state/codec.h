@@ -8,7 +8,7 @@
 
 #include "state/state.h"
 
-#define SHR_FORMAT_VERSION 2u
+#define SHR_FORMAT_VERSION 3u
 
 /* META keys. */
 #define SHR_META_FORMAT "format"

@@ -1,5 +1,5 @@
-/* rocks.h: the RocksDB store's own struct, shared by its two files: rocks_open.c (options, what
- * a folder holds, opening) and store_rocks.c (reading and writing). */
+/* rocks.h: the RocksDB store's own struct, shared by its files: rocks_open.c (options, what a
+ * folder holds, opening), store_rocks.c (reading and writing) and rocks_load.c (writing much). */
 #ifndef SHR_STATE_ROCKS_H
 #define SHR_STATE_ROCKS_H
 
@@ -28,6 +28,15 @@ void shr_rocks_free(struct shr_rocks *rocks);
 
 /* How many of the first bytes of a ROOT key name its page. */
 size_t shr_rocks_page_bytes(const char *key, size_t len);
+
+/* RocksDB's slices: never a NULL pointer, not even for no bytes. */
+static inline const char *shr_rocks_chars(struct shr_bytes bytes) {
+    return bytes.len == 0 ? "" : (const char *)bytes.data;
+}
+
+/* store_ops.h's load. */
+int shr_rocks_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+                   struct shrewd_error *err);
 
 /* Turns RocksDB's message into an error that names the path, and frees it. `doing` is what
  * failed, e.g. "cannot read". */

@@ -18,6 +18,7 @@
 struct export {
     struct shr_state *state;
     struct shr_reader *reader;
+    uint32_t above;  /* one more than the tip */
     uint32_t oldest; /* the first height held: what there was before is said to be of it */
     struct shr_rockshrew_counts *counts;
     const char *path;
@@ -105,7 +106,7 @@ static int put_key(struct export *export, struct shr_bytes key, struct shr_bytes
     export->key = key;
     export->n = 0;
     shr_history_key(&export->from, key, export->oldest + 1);
-    shr_history_key(&export->to, key, UINT32_MAX);
+    shr_history_key(&export->to, key, export->above); /* beyond, rows may be ahead of the tip */
     int code = shr_store_scan(export->state->store, export->reader->snapshot, SHR_TABLE_HISTORY,
                               shr_buf_bytes(&export->from), shr_buf_bytes(&export->to), false,
                               on_history, export, export->err);
@@ -216,6 +217,7 @@ int shr_rockshrew_export(struct shr_state *state, const char *path, const char *
     if (code == 0) {
         export.oldest = shr_reader_oldest(export.reader);
         code = shr_reader_tip(export.reader, &tip, err);
+        export.above = code == 0 ? tip.height + 1 : 0;
     }
     if (code == 0) {
         code = open_new(&export, err);

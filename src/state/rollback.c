@@ -401,7 +401,10 @@ static int roll_step(struct shr_state *state, uint32_t low, uint32_t high, uint3
 /* Removes every block from `first` up. */
 static int roll(struct shr_state *state, uint32_t first, struct shrewd_error *err) {
     struct shr_block_record tip;
-    int code = shr_state_own_tip(state, NULL, &tip, err);
+    int code = state->ahead ? shr_state_clear_ahead(state, err) : 0;
+    if (code == 0) {
+        code = shr_state_own_tip(state, NULL, &tip, err);
+    }
     if (code != 0) {
         return code == SHREWD_NOT_FOUND ? 0 : code;
     }

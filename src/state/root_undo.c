@@ -100,10 +100,10 @@ static int by_key(const void *a, const void *b) {
 }
 
 /* In key order, which a store takes faster: all are removals. */
-static int write_sorted(struct shr_store *store, struct shr_batch *batch,
+static int write_sorted(struct shr_store *store, struct shr_batch *batch, bool sync,
                         struct shrewd_error *err) {
     qsort(batch->writes, batch->n, sizeof *batch->writes, by_key);
-    int code = shr_store_write(store, batch, false, err);
+    int code = shr_store_write(store, batch, sync, err);
     shr_batch_clear(batch);
     return code;
 }
@@ -119,7 +119,8 @@ int shr_root_sweep(struct shr_store *store, uint32_t first, struct shrewd_error 
             code = find_list(store, &list, next, err);
         }
         if (code == 0 && (batch.n >= SWEEP_ROWS || !list.found)) {
-            code = write_sorted(store, &batch, err);
+            /* On disk at the end: what is loaded next is at once (apply.c). */
+            code = write_sorted(store, &batch, !list.found, err);
         }
     }
     shr_batch_free(&batch);

@@ -445,7 +445,7 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     state->now.oldest = meta.has_pruned ? meta.oldest
                         : base == NULL  ? meta.identity.start_height
                                         : 0;
-    return code;
+    return code != 0 || state->store->read_only ? code : shr_state_clear_ahead(state, err);
 }
 
 static int open_state(struct shr_state **out, struct shr_store *store, struct shr_reader *base,
@@ -454,6 +454,7 @@ static int open_state(struct shr_state **out, struct shr_store *store, struct sh
     struct shr_state *state = shr_alloc(sizeof *state);
     state->store = store;
     state->now.state = state;
+    state->load_min = SHR_STATE_LOAD_MIN;
     int failed = pthread_mutex_init(&state->lock, NULL);
     assert(failed == 0); /* cannot fail with default attributes on Linux */
     (void)failed;
@@ -509,6 +510,10 @@ int shr_state_check_root(const struct shr_state *state, enum shr_keep_root wante
                         state->store->name);
     }
     return check_root(state->store, state->root != NULL, wanted, err);
+}
+
+void shr_state_set_load_min(struct shr_state *state, size_t pairs) {
+    state->load_min = pairs;
 }
 
 void shr_state_set_root_cache(struct shr_state *state, size_t bytes) {

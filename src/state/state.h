@@ -88,6 +88,9 @@ int shr_state_check_root(const struct shr_state *state, enum shr_keep_root wante
                          struct shrewd_error *err);
 /* Memory for pages of the tree kept from block to block; 64 MiB unless told. */
 void shr_state_set_root_cache(struct shr_state *state, size_t bytes);
+/* How many pairs a group of blocks has at least that is stored by loading (apply.c). */
+#define SHR_STATE_LOAD_MIN ((size_t)30000)
+void shr_state_set_load_min(struct shr_state *state, size_t pairs);
 /* Every reader must be closed before. */
 void shr_state_close(struct shr_state *state);
 /* How much memory reads may take to be remembered in (cache.h); 0 turns that off. Before any

@@ -28,6 +28,8 @@ struct shr_state {
     struct shr_root *root;   /* NULL: no state root is kept */
     bool tree_left;          /* there may be rows of the tree above the tip: shr_state_sweep */
     struct shr_cache *cache; /* NULL: off */
+    size_t load_min;         /* pairs in a group that is loaded, see apply.c */
+    bool ahead;              /* rows above the tip may be held: see ahead.c */
     struct shr_reader now;   /* the writing thread's own: what it has committed */
     _Atomic uint64_t generation;
     pthread_mutex_t lock; /* guards `published`; held to change it or take a reference, no more */
@@ -37,6 +39,9 @@ struct shr_state {
 /* SHREWD_CORRUPT: names the database, the table, the key and what is wrong. */
 int shr_corrupt(const struct shr_store *store, enum shr_table table, struct shr_bytes key,
                 const char *what, struct shrewd_error *err);
+
+/* Removes rows of blocks above the tip, which a group of blocks that was not finished has left. */
+int shr_state_clear_ahead(struct shr_state *state, struct shrewd_error *err);
 
 /* The first height that the state itself may hold. */
 uint32_t shr_state_floor(const struct shr_state *state);

@@ -84,6 +84,15 @@ int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool
     return store->ops->write(store, batch, sync, err);
 }
 
+bool shr_store_loads(const struct shr_store *store) {
+    return store->ops->load != NULL && !store->read_only;
+}
+
+int shr_store_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+                   struct shrewd_error *err) {
+    return store->ops->load(store, rows, table, err);
+}
+
 int shr_store_snapshot(struct shr_store *store, struct shr_snapshot **out,
                        struct shrewd_error *err) {
     return store->ops->snapshot(store, out, err);

@@ -21,6 +21,9 @@ struct shr_store_ops {
                       struct shr_bytes to, shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
     int (*write)(struct shr_store *store, const struct shr_batch *batch, bool sync,
                  struct shrewd_error *err);
+    /* NULL: write does as well. */
+    int (*load)(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+                struct shrewd_error *err);
     int (*snapshot)(struct shr_store *store, struct shr_snapshot **out, struct shrewd_error *err);
     void (*snapshot_free)(struct shr_store *store, struct shr_snapshot *snapshot);
     int (*probe)(struct shr_store *store, struct shrewd_error *err); /* NULL: it always does */

@@ -43,11 +43,6 @@ static const rocksdb_readoptions_t *reads_of(struct shr_rocks *rocks,
                             : ((const struct snapshot *)(const void *)snapshot)->reads;
 }
 
-/* RocksDB's slices: never a NULL pointer, not even for no bytes. */
-static const char *chars(struct shr_bytes bytes) {
-    return bytes.len == 0 ? "" : (const char *)bytes.data;
-}
-
 static void take_value(struct shr_buf *value, const rocksdb_pinnableslice_t *slice) {
     size_t len;
     const char *data = rocksdb_pinnableslice_value(slice, &len);
@@ -62,7 +57,7 @@ static int rocks_get(struct shr_store *store, const struct shr_snapshot *snapsho
     count_nothing();
     rocksdb_pinnableslice_t *slice =
         rocksdb_get_pinned_cf(rocks->db, reads_of(rocks, snapshot), rocks->families[table],
-                              chars(key), key.len, &message);
+                              shr_rocks_chars(key), key.len, &message);
     if (message != NULL) {
         return shr_rocks_fail(rocks->path, message, "cannot read", err);
     }
@@ -112,7 +107,7 @@ static void add_read(struct chunk *chunk, struct shr_read *read) {
         chunk->sorted = false;
     }
     chunk->reads[n] = read;
-    chunk->keys[n] = chars(read->key);
+    chunk->keys[n] = shr_rocks_chars(read->key);
     chunk->lens[n] = read->key.len;
     chunk->n++;
 }
@@ -146,11 +141,11 @@ static int rocks_get_many(struct shr_store *store, const struct shr_snapshot *sn
 static void seek(rocksdb_iterator_t *rows, struct shr_bytes from, struct shr_bytes to,
                  bool backward) {
     if (!backward) {
-        rocksdb_iter_seek(rows, chars(from), from.len);
+        rocksdb_iter_seek(rows, shr_rocks_chars(from), from.len);
     } else if (to.data == NULL) {
         rocksdb_iter_seek_to_last(rows);
     } else {
-        rocksdb_iter_seek_for_prev(rows, chars(to), to.len);
+        rocksdb_iter_seek_for_prev(rows, shr_rocks_chars(to), to.len);
         size_t len;
         const char *key = rocksdb_iter_valid(rows) ? rocksdb_iter_key(rows, &len) : NULL;
         if (key != NULL && shr_bytes_eq(shr_bytes(key, len), to)) {
@@ -161,9 +156,9 @@ static void seek(rocksdb_iterator_t *rows, struct shr_bytes from, struct shr_byt
 
 /* Filters know pages only: they are of use to a scan that stays within one. */
 static bool within_page(enum shr_table table, struct shr_bytes from, struct shr_bytes to) {
-    size_t page = shr_rocks_page_bytes(chars(from), from.len);
+    size_t page = shr_rocks_page_bytes(shr_rocks_chars(from), from.len);
     return table == SHR_TABLE_ROOT && from.len > 0 && to.data != NULL &&
-           shr_rocks_page_bytes(chars(to), to.len) == page &&
+           shr_rocks_page_bytes(shr_rocks_chars(to), to.len) == page &&
            shr_bytes_eq(shr_bytes(from.data, page), shr_bytes(to.data, page));
 }
 
@@ -181,10 +176,10 @@ static int rocks_scan(struct shr_store *store, const struct shr_snapshot *snapsh
     /* The bound lets RocksDB stop at the range's end instead of stepping over what is deleted
      * beyond it; the comparison below is what decides. */
     if (!backward && to.data != NULL) {
-        rocksdb_readoptions_set_iterate_upper_bound(options, chars(to), to.len);
+        rocksdb_readoptions_set_iterate_upper_bound(options, shr_rocks_chars(to), to.len);
     }
     if (backward && from.len > 0) {
-        rocksdb_readoptions_set_iterate_lower_bound(options, chars(from), from.len);
+        rocksdb_readoptions_set_iterate_lower_bound(options, shr_rocks_chars(from), from.len);
     }
     count_nothing();
     rocksdb_iterator_t *rows =
@@ -245,8 +240,8 @@ static int rocks_scans_next(struct shr_store *store, void *iterator, struct shr_
                             struct shrewd_error *err) {
     struct scans *scans = iterator;
     count_nothing();
-    for (rocksdb_iter_seek(scans->rows, chars(from), from.len); rocksdb_iter_valid(scans->rows);
-         rocksdb_iter_next(scans->rows)) {
+    for (rocksdb_iter_seek(scans->rows, shr_rocks_chars(from), from.len);
+         rocksdb_iter_valid(scans->rows); rocksdb_iter_next(scans->rows)) {
         size_t key_len, value_len;
         const char *key_data = rocksdb_iter_key(scans->rows, &key_len);
         const char *value_data = rocksdb_iter_value(scans->rows, &value_len);
@@ -290,10 +285,11 @@ static int rocks_write(struct shr_store *store, const struct shr_batch *batch, b
         const struct shr_write *write = &batch->writes[i];
         rocksdb_column_family_handle_t *family = rocks->families[write->table];
         if (write->remove) {
-            rocksdb_writebatch_delete_cf(writes, family, chars(write->key), write->key.len);
+            rocksdb_writebatch_delete_cf(writes, family, shr_rocks_chars(write->key),
+                                         write->key.len);
         } else {
-            rocksdb_writebatch_put_cf(writes, family, chars(write->key), write->key.len,
-                                      chars(write->value), write->value.len);
+            rocksdb_writebatch_put_cf(writes, family, shr_rocks_chars(write->key), write->key.len,
+                                      shr_rocks_chars(write->value), write->value.len);
         }
     }
     char *message = NULL;
@@ -401,6 +397,7 @@ int shr_store_open_rocks(struct shr_store **out, const char *path,
         .scans_free = rocks_scans_free,
         .scans_next = rocks_scans_next,
         .write = rocks_write,
+        .load = shr_rocks_load,
         .snapshot = rocks_snapshot,
         .snapshot_free = rocks_snapshot_free,
         .probe = rocks_probe,

@@ -19,6 +19,7 @@ FLAGS = {
     "prefetch_mb": [None, 1, 32],
     "pipeline_size": [None, 1, 3, 500],
     "memory_mb": [None, 600, 2048],
+    "load_pairs": [None, 1, 300],
     "fsync": [None, "always", "tip", "never"],
     "reorg_check_threshold": [None, 1, 1000],
     "views": [None, "fresh"],

@@ -15,6 +15,8 @@ struct gate_store {
     struct shr_store *inner;
     _Atomic bool held;      /* writes wait until it is false */
     _Atomic int fail_with;  /* the next writes fail with this code; 0: none */
+    unsigned loads_left;    /* of loads: so many go well before that */
+    bool kept;              /* closing does nothing */
     _Atomic unsigned slow;  /* a write takes up to so many microseconds */
     _Atomic unsigned tries; /* writes that arrived */
     _Atomic unsigned syncs; /* of them, to be durable */
@@ -62,6 +64,25 @@ static inline int gate_write(struct shr_store *store, const struct shr_batch *ba
     return shr_store_write(gate->inner, batch, sync, err);
 }
 
+static inline int gate_load(struct shr_store *store, const struct shr_batch *rows,
+                            enum shr_table table, struct shrewd_error *err) {
+    struct gate_store *gate = gate_of(store);
+    struct shr_batch batch = {0};
+    int code = atomic_load(&gate->fail_with);
+    if (code != 0 && gate->loads_left == 0) {
+        return shr_fail(err, code, "the gate is shut");
+    }
+    gate->loads_left -= code != 0;
+    for (size_t i = 0; i < rows->n; i++) {
+        if (rows->writes[i].table == table) {
+            shr_batch_put(&batch, table, rows->writes[i].key, rows->writes[i].value);
+        }
+    }
+    code = shr_store_write(gate->inner, &batch, true, err);
+    shr_batch_free(&batch);
+    return code;
+}
+
 static inline int gate_snapshot(struct shr_store *store, struct shr_snapshot **out,
                                 struct shrewd_error *err) {
     return shr_store_snapshot(gate_of(store)->inner, out, err);
@@ -77,8 +98,10 @@ static inline int gate_sizes(struct shr_store *store, struct shr_sizes *out,
 }
 
 static inline void gate_close(struct shr_store *store) {
-    shr_store_close(gate_of(store)->inner);
-    free(store);
+    if (!gate_of(store)->kept) {
+        shr_store_close(gate_of(store)->inner);
+        free(store);
+    }
 }
 
 /* Closed by the state that takes it over. */
@@ -88,6 +111,7 @@ static inline struct gate_store *gate_new(void) {
         .get_many = gate_get_many,
         .scan = gate_scan,
         .write = gate_write,
+        .load = gate_load,
         .snapshot = gate_snapshot,
         .snapshot_free = gate_snapshot_free,
         .sizes = gate_sizes,

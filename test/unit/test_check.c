@@ -112,7 +112,6 @@ static const struct damage damages[] = {
 
     {SHR_TABLE_CHANGES, HEIGHT("\2"), GONE, "CHANGES 00000002: expected the keys changed by"},
     {SHR_TABLE_CHANGES, HEIGHT("\4"), GONE, "CHANGES 00000004: expected the keys changed by"},
-    {SHR_TABLE_CHANGES, HEIGHT("\5"), BYTES(""), "CHANGES 00000005: expected the height of"},
     {SHR_TABLE_CHANGES, HEIGHT("\0"), BYTES(""), "CHANGES 00000000: expected the height of"},
     {SHR_TABLE_CHANGES, BYTES("abc"), BYTES(""), "CHANGES 616263: expected the height of"},
     {SHR_TABLE_CHANGES, HEIGHT("\2"), BYTES("\0\0"), "CHANGES 00000002: expected the keys a"},
@@ -141,7 +140,6 @@ static const struct damage damages[] = {
     {SHR_TABLE_HISTORY, HISTORY("a", "\2"), BYTES("\1\0\0\0\0\0\0\2"), "below the height that"},
     {SHR_TABLE_HISTORY, HISTORY("a", "\2"), BYTES("\1\0\0\0\0\0\0\0"), "found written at height 0"},
     {SHR_TABLE_HISTORY, HISTORY("a", "\2"), BYTES("\1\0\0\0\0\0\0\0\1"), "BLOCKS 00000001: expect"},
-    {SHR_TABLE_HISTORY, HISTORY("a", "\5"), BYTES("\1\0\0\0\0\0\0\4"), "replaced at height 5"},
     {SHR_TABLE_HISTORY, HISTORY("b", "\3"), BYTES("\2\0\0\0\0\0\0\2"),
      "HISTORY 000000016200000003: expected a version of a block that lists the key; found block 3"},
     {SHR_TABLE_HISTORY, HISTORY("d", "\3"), BYTES("\2\0\0\0\0\0\0\2"), "HISTORY 0000000164000000"},

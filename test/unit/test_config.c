@@ -259,6 +259,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config.snapshot_interval, 1000);
     assert_int_equal(config.max_reorg_depth, 100);
     assert_int_equal(config.reorg_check_threshold, 6);
+    assert_int_equal(config.load_pairs, 30000);
     assert_int_equal(config.view_concurrency, 16);
     assert_int_equal(config.view_memory_mb, 256);
     assert_int_equal(config.memory_mb, 1024);

@@ -38,6 +38,7 @@ static void open_subject(struct subject *subject) {
     } else {
         assert_ok(shr_state_open(&subject->state, store, &identity, false, err));
     }
+    shr_state_set_load_min(subject->state, 3); /* with RocksDB, loaded or not, as it comes */
 }
 
 static void start_subject(struct subject *subject, bool rocks, uint64_t seed) {

@@ -128,10 +128,10 @@ static void newer_format_is_refused(void **unused) {
     make(dir, 8);
     struct shr_store *store = rocks(dir, false);
     struct shr_batch batch = {0};
-    shr_batch_put(&batch, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\3"));
+    shr_batch_put(&batch, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\4"));
     assert_ok(shr_store_write(store, &batch, true, err));
     assert_fails(shr_state_open(&state, store, NULL, false, err), SHREWD_MISMATCH,
-                 "has format 3 and this shrewd reads format 2");
+                 "has format 4 and this shrewd reads format 3");
     shr_batch_free(&batch);
     remove_dir(dir);
 }

@@ -13,7 +13,7 @@
  * - W: handle, offset (8), what was written there; T: handle, size (8) it was cut to; S: handle,
  *   synced;
  * - D: a folder was synced, M: made, X: removed, U: a file was removed: path;
- * - R: a file was renamed: path, a zero byte, path.
+ * - R: a file was renamed, L: it was given another name as well: path, a zero byte, path.
  * Paths are relative to the root; integers little-endian. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -332,11 +332,24 @@ int rename(const char *from, const char *to) {
     return code;
 }
 
+int link(const char *from, const char *to) {
+    const char *old = inside(from), *new = inside(to);
+    pthread_mutex_lock(&lock);
+    int code = (int)REAL(linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
+    if (code == 0 && old != NULL && new != NULL) {
+        note('L', old, strlen(old) + 1, new, strlen(new));
+    }
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
 static int name_gone(char type, const char *path, int flags) {
     const char *name = inside(path);
     pthread_mutex_lock(&lock);
     struct stat info = {0};
-    if (name == NULL || stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
+    bool last =
+        name != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
+    if (!last) {
         info.st_size = 0;
     }
     int code = (int)REAL(unlinkat, AT_FDCWD, path, flags);

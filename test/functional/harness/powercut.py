@@ -103,6 +103,8 @@ class Disk:
             self._sync_folder(rest.decode())
         elif kind == "R":
             self._rename(("move", *(part.decode() for part in rest.split(b"\0"))))
+        elif kind == "L":
+            self._rename(("link", *(part.decode() for part in rest.split(b"\0"))))
         elif kind == "M":
             self._rename(("set", rest.decode(), None))
         else:
@@ -119,6 +121,8 @@ class Disk:
             names[path] = more
         elif what == "drop":
             names.pop(path, None)
+        elif what == "link" and path in names:
+            names[more] = names[path]
         elif path in names:
             names[more] = names.pop(path)
 

@@ -59,9 +59,16 @@ def module(name="torture", mended=False, **numbers):
     return path
 
 
+@functools.cache
+def _load_dice():
+    return dice("load")
+
+
 def flags(**more):
-    """Of every daemon here: compiled once, for all of them."""
-    return {"cache_dir": folder() / "modules", **more}
+    """Of every daemon here: compiled once, for all of them; its writes are loaded as files, or not,
+    or the large ones are."""
+    load = {"load_pairs": _load_dice().choice([1, 200, 30000])} if knows("load_pairs") else {}
+    return {"cache_dir": folder() / "modules", **load, **more}
 
 
 @functools.cache
