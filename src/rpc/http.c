@@ -193,9 +193,9 @@ int shr_http_hangups_start(struct shr_server *server, struct shrewd_error *err) 
 static bool answer_at_once(struct request *request) {
     struct shr_server *server = request->server;
     bool brief = shr_lane_brief(&server->lanes, request->kind);
-    uint64_t start_ns = shr_now_ns();
+    uint64_t start_ns = brief ? shr_lane_cpu_ns() : 0;
     bool done = shr_rpc_body_answer_at_once(&request->reply, &request->parsed, &server->env, brief);
-    uint64_t took_ns = shr_now_ns() - start_ns;
+    uint64_t took_ns = brief ? shr_lane_cpu_ns() - start_ns : 0;
     if (brief && took_ns > SHR_LANE_BRIEF_NS) { /* the next one is measured by a worker */
         shr_lane_ended(&server->lanes, request->kind, SHR_LANE_BRIEF_NS + 1, 0);
     } else if (brief && done) {
@@ -234,6 +234,7 @@ static enum MHD_Result answer_post(struct request *request) {
         return send_fault(request, MHD_HTTP_OK, SHR_RPC_BUSY,
                           "too many large requests at once: try again later");
     }
+    shr_workers_heed(server->workers);
     shr_rpc_body_parse(&request->parsed, shr_buf_bytes(&request->body));
     if (!shr_rpc_body_needs_worker(&request->parsed)) {
         uint32_t errors =

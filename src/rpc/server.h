@@ -1,7 +1,7 @@
 /* server.h: the HTTP server: JSON-RPC 2.0 at POST /, GET /health, GET /metrics.
  *
  * Methods, parameters, results and errors: doc/json-rpc.md; error codes: rpc/codes.h. HTTP threads
- * run no guest for longer than 2 ms: calls that do are handed to `workers` threads through a
+ * run no guest for longer than 8 ms: calls that do are handed to `workers` threads through a
  * bounded queue.
  */
 #ifndef SHR_RPC_SERVER_H

@@ -2,17 +2,14 @@
 
 #include "base/alloc.h"
 #include "base/prompt.h"
+#include "rpc/processors.h"
 #include "wasm/guest.h"
 
 #include <pthread.h>
-#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
-
-#define SLOW_NICE 10 /* of the threads that may run slow jobs */
 
 enum { QUICK, SLOW, LANES };
 
@@ -39,6 +36,8 @@ struct shr_workers {
     bool quick_next; /* then takes turns between the lanes */
     pthread_t *threads;
     uint32_t n_threads;
+    _Atomic uint32_t slow_threads; /* that have begun */
+    struct shr_processors processors;
 };
 
 /* --- With the mutex held --- */
@@ -102,6 +101,19 @@ static void wake(struct shr_workers *workers, bool slow) {
 
 /* --- The threads --- */
 
+static void run(struct shr_workers *workers, int sort, struct shr_job *job) {
+    if (sort == QUICK) {
+        shr_processors_heed(&workers->processors);
+    }
+    if (!job->slow) {
+        job->run(job, false);
+        return;
+    }
+    shr_processors_begin_slow(&workers->processors);
+    job->run(job, false); /* which may free the job */
+    shr_processors_end_slow(&workers->processors);
+}
+
 static void work(struct shr_workers *workers, int sort) {
     struct sort *own = &workers->sorts[sort];
     pthread_mutex_lock(&workers->mutex);
@@ -118,7 +130,7 @@ static void work(struct shr_workers *workers, int sort) {
         }
         workers->busy++;
         pthread_mutex_unlock(&workers->mutex);
-        job->run(job, false);
+        run(workers, sort, job);
         pthread_mutex_lock(&workers->mutex);
         workers->busy--;
         pthread_cond_broadcast(&workers->change);
@@ -132,26 +144,10 @@ static void *quick_main(void *ctx) {
     return NULL;
 }
 
-/* Leaves one processor, where there are several, to everybody else: a priority alone does not, as
- * threads of a low one hold theirs for milliseconds when another wakes up. On Linux both are a
- * thread's own. What the system refuses is done without. */
-static void stand_aside(void) {
-    cpu_set_t processors;
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), SLOW_NICE);
-    if (sched_getaffinity(0, sizeof processors, &processors) != 0 || CPU_COUNT(&processors) < 2) {
-        return;
-    }
-    int first = 0;
-    while (!CPU_ISSET(first, &processors)) {
-        first++;
-    }
-    CPU_CLR(first, &processors);
-    (void)sched_setaffinity(0, sizeof processors, &processors);
-}
-
 static void *slow_main(void *ctx) {
-    stand_aside();
-    work(ctx, SLOW);
+    struct shr_workers *workers = ctx;
+    shr_processors_join_slow(&workers->processors, atomic_fetch_add(&workers->slow_threads, 1));
+    work(workers, SLOW);
     return NULL;
 }
 
@@ -176,6 +172,7 @@ int shr_workers_start(struct shr_workers **out, uint32_t threads, uint32_t queue
                       struct shrewd_error *err) {
     struct shr_workers *workers = shr_alloc(sizeof *workers);
     workers->queue_max = queue_max;
+    shr_processors_init(&workers->processors);
     workers->threads = shr_alloc_array(threads, sizeof *workers->threads);
     pthread_mutex_init(&workers->mutex, NULL);
     pthread_condattr_t monotonic;
@@ -227,6 +224,10 @@ bool shr_workers_take(struct shr_workers *workers, struct shr_job *job) {
     }
     pthread_mutex_unlock(&workers->mutex);
     return found;
+}
+
+void shr_workers_heed(struct shr_workers *workers) {
+    shr_processors_heed(&workers->processors);
 }
 
 void shr_workers_count(struct shr_workers *workers, uint32_t *busy, uint32_t *waiting_now) {

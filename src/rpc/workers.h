@@ -1,8 +1,8 @@
 /* workers.h: a fixed number of threads that run guests, fed by one bounded queue of two lanes.
  *
  * Jobs that are likely to take long (`slow`) run on three of four threads at most, of a lower
- * priority and on all processors but one: so there is a thread and a processor for the others,
- * which run anywhere.
+ * priority and on three of four processors at most (processors.h): so there is a thread and a
+ * processor for the others.
  * A lane is served in order. Every job pushed is finished exactly once: by a worker, or, when the
  * queue is dropped at the end, as abandoned by the thread that drains.
  */
@@ -33,6 +33,8 @@ bool shr_workers_push(struct shr_workers *workers, struct shr_job *job);
 /* Takes a job out of the queue again; false when it is not there (any more). */
 bool shr_workers_take(struct shr_workers *workers, struct shr_job *job);
 void shr_workers_count(struct shr_workers *workers, uint32_t *busy, uint32_t *waiting);
+/* The calling thread, not of these workers, is about to do what no slow job should hold up. */
+void shr_workers_heed(struct shr_workers *workers);
 /* Takes no more jobs; waits at most `ms` for those in hand, then abandons the ones that wait.
  * False when a job is still running. */
 bool shr_workers_drain(struct shr_workers *workers, uint32_t ms);

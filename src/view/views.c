@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "view/breakers.h"
 #include "view/pool.h"
 #include "view/results.h"
 #include "view/verify.h"
@@ -15,7 +16,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 #define MEMO_SIZE 64u /* versions judged while making room */
-#define QUICK_MS 2u   /* of a call that others wait behind */
+#define QUICK_MS 8u   /* of a call that others wait behind */
 
 /* A view whose stateful answers were found to be wrong: it runs fresh for good. Never freed
  * before the service, so that the list is read without a lock. */
@@ -39,6 +40,7 @@ struct shr_views {
     struct shr_results *results; /* NULL when off */
     struct shr_verify *verify;   /* NULL when off */
     _Atomic(struct stained *) stained;
+    struct shr_breakers breakers;
     struct counters count;
     pthread_mutex_t tip_mutex;
     bool has_tip;
@@ -83,6 +85,11 @@ static bool is_stained(struct shr_views *views, const char *view) {
         item = item->next;
     }
     return item != NULL;
+}
+
+static bool may_run_warm(struct shr_views *views, const char *view) {
+    return views->pool != NULL && !is_stained(views, view) &&
+           !shr_breakers_has(&views->breakers, view);
 }
 
 /* On the verifier's thread, the only one that adds. */
@@ -311,8 +318,9 @@ static int compute(struct run *run, struct shr_buf *out, const _Atomic bool *can
     struct shr_views *views = run->views;
     uint32_t ms = views->options.time_ms;
     run->deadline = deadline_in(ms, cancel);
-    bool warm = views->pool != NULL && !is_stained(views, run->call->view);
+    bool warm = may_run_warm(views, run->call->view);
     int code = warm ? run_warm(run, out, err) : run_fresh(run, NULL, out, err);
+    shr_breakers_ended(&views->breakers, run->call->view, code);
     if (code == 0) {
         keep_answer(run, shr_buf_bytes(out), run->cost == NULL);
     } else if (code == SHREWD_TIMEOUT) {
@@ -376,7 +384,7 @@ bool shr_views_cached(struct shr_views *views, struct shr_buf *out,
 /* In an idle instance of the very version, if there is one. */
 static bool run_quick(struct run *run, struct shr_buf *out) {
     struct shr_views *views = run->views;
-    if (views->pool == NULL || is_stained(views, run->call->view)) {
+    if (!may_run_warm(views, run->call->view)) {
         return false;
     }
     struct shr_instance *instance = shr_pool_take(views->pool, &run->at);

@@ -168,6 +168,30 @@ static void test_reuse_never_fails(void **state) {
     shrewd_close(shrewd);
 }
 
+/* A view that breaks instances does not cost the others their warm ones, until it behaves. */
+static void test_breakers(void **state) {
+    struct shrewd *shrewd = open_versions(&(struct shrewd_view_options){.result_max = MIB}, NULL);
+    struct shr_buf out = {0};
+    uint8_t fits[4], too_large[4];
+    shr_put_le32(fits, 8);
+    shr_put_le32(too_large, MIB + 1);
+    assert_fails(ask(shrewd, &out, "traps", NO_BYTES, 0, err), SHREWD_TRAP, "unreachable");
+    number(shrewd, "doubled", 1);
+    for (uint64_t i = 1; i <= 10; i++) {
+        assert_fails(ask(shrewd, &out, "traps", NO_BYTES, 0, err), SHREWD_TRAP, "unreachable");
+        assert_fails(ask(shrewd, &out, "large", shr_bytes(too_large, 4), 0, err), SHREWD_LIMIT, "");
+        number(shrewd, "doubled", 1);
+        assert_int_equal(stats_of(shrewd).warm, i > 1 ? i - 1 : 0);
+    }
+    uint64_t fresh = stats_of(shrewd).fresh;
+    for (int i = 0; i < 6; i++) {
+        assert_ok(ask(shrewd, &out, "large", shr_bytes(fits, 4), 0, err));
+    }
+    assert_int_equal(stats_of(shrewd).fresh, fresh + 4);
+    shr_buf_free(&out);
+    shrewd_close(shrewd);
+}
+
 static void test_fresh_mode(void **state) {
     struct shrewd *shrewd =
         open_versions(&(struct shrewd_view_options){.fresh = true, .results_off = true}, NULL);
@@ -528,15 +552,15 @@ static void test_previews_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_versions),       cmocka_unit_test(test_reorg),
-        cmocka_unit_test(test_reorg_untold),   cmocka_unit_test(test_pool_bounded),
-        cmocka_unit_test(test_share),          cmocka_unit_test(test_reuse_never_fails),
-        cmocka_unit_test(test_quick),          cmocka_unit_test(test_fresh_mode),
-        cmocka_unit_test(test_kept),           cmocka_unit_test(test_kept_when),
-        cmocka_unit_test(test_verify),         cmocka_unit_test(test_verify_end),
-        cmocka_unit_test(test_limits),         cmocka_unit_test(test_heights),
-        cmocka_unit_test(test_cancel),         cmocka_unit_test(test_preview),
-        cmocka_unit_test(test_previews_apart),
+        cmocka_unit_test(test_versions),     cmocka_unit_test(test_reorg),
+        cmocka_unit_test(test_reorg_untold), cmocka_unit_test(test_pool_bounded),
+        cmocka_unit_test(test_share),        cmocka_unit_test(test_reuse_never_fails),
+        cmocka_unit_test(test_quick),        cmocka_unit_test(test_breakers),
+        cmocka_unit_test(test_fresh_mode),   cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_kept_when),    cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_verify_end),   cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_heights),      cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_preview),      cmocka_unit_test(test_previews_apart),
     };
     guest_signals_keep();
     return cmocka_run_group_tests_name("views", tests, NULL, NULL);
