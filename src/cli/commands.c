@@ -87,16 +87,21 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "shrewd check --db-path /var/lib/shrewd/db\n"
          "shrewd check --db-path db --json --findings 10"},
     [SHR_COMMAND_DIFF] =
-        {SHR_COMMAND_DIFF, "diff", "A B", 2, 2, NULL,
+        {SHR_COMMAND_DIFF, "diff", "[A [B]]", 0, 2, NULL,
          "where two indexes part: height, keys, values",
          "Compares two indexes of one chain, each a database folder or the URL of a running\n"
          "shrewd: finds the first height from which on they differ, by their state roots,\n"
          "and the keys, by walking down both trees. --deep compares every value itself,\n"
-         "without trusting the roots. Ends with 0 when they are the same, with 1 when they\n"
+         "without trusting the roots. With --compare, another module is run over the same\n"
+         "blocks, beside the index A or the module --indexer. Ends with 0 when they are the same, "
+         "with 1 when they\n"
          "differ, with more when that cannot be told.",
          "shrewd diff http://10.0.0.1:8080 http://10.0.0.2:8080\n"
          "shrewd diff /var/lib/shrewd/db http://10.0.0.2:8080 --prefix /balances/ --json\n"
-         "shrewd diff db1 db2 --deep --height 840000"},
+         "shrewd diff db1 db2 --deep --height 840000\n"
+         "shrewd diff db --compare new.wasm --daemon-rpc-url http://127.0.0.1:8332 \\\n"
+         "    --auth user:password\n"
+         "shrewd diff --indexer old.wasm --compare new.wasm --blocks bootstrap.dat"},
     [SHR_COMMAND_SNAPSHOT] =
         {SHR_COMMAND_SNAPSHOT, "snapshot", "create|restore|verify PLACE", 2, 2,
          "create restore verify", "take, restore or verify a snapshot",

@@ -87,6 +87,7 @@ struct shr_config {
     char *prefix;      /* --prefix, hex or text */
     uint32_t findings; /* check, diff --findings */
     bool deep;         /* diff --deep */
+    char *compare;     /* diff --compare: a module */
     bool json;
     bool yes;
     bool keep;  /* demo --keep */

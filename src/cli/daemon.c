@@ -3,8 +3,8 @@
 #include "base/alloc.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "cli/blocks.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,38 +16,7 @@
 #define STOP_SERVER_MS 600
 
 static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
-    const struct shr_config *config = d->config;
-    if (d->source != NULL) {
-        return 0;
-    }
-    struct shr_source *node = NULL;
-    struct shr_source *files = NULL;
-    int code = 0;
-    struct shr_node_options options = {
-        .url = config->daemon_rpc_url,
-        .auth = config->auth,
-        .cookie_file = config->cookie_file,
-        .zmq = config->zmq,
-        .poll_ms = config->poll_ms,
-        .timeout_ms = config->node_timeout_ms,
-    };
-    if (config->daemon_rpc_url != NULL) {
-        code = shr_node_open(&node, d->stop, &options, err);
-    }
-    if (code == 0 && config->blocks != NULL) {
-        code = shr_files_open(&files, d->stop, config->blocks, config->start_block, err);
-    }
-    if (code == 0 && node != NULL && files != NULL) {
-        code = shr_handover_open(&d->source, node, files, err);
-    } else if (code == 0) {
-        d->source = node != NULL ? node : files;
-    }
-    if (code != 0) {
-        shr_source_close(files);
-        shr_source_close(node);
-    }
-    assert(code != 0 || d->source != NULL); /* the configuration has one of the two, or both */
-    return code;
+    return d->source != NULL ? 0 : shr_open_blocks(&d->source, d->config, d->stop, err);
 }
 
 static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,

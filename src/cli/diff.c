@@ -1,10 +1,12 @@
 /* shrewd diff: where two indexes part (diff/diff.h), and what it found, for people and as JSON. */
-#include "diff/diff.h"
 #include "base/alloc.h"
 #include "base/hex.h"
+#include "cli/blocks.h"
 #include "cli/database.h"
 #include "cli/diff_server.h"
 #include "cli/output.h"
+#include "cli/signals.h"
+#include "diff/modules.h"
 #include "lib/lib.h"
 
 #include <ctype.h>
@@ -159,12 +161,12 @@ static void add_states(struct shr_buf *out, const struct shr_diff_result *result
     }
 }
 
-static void print_text(const struct shr_diff_result *result,
-                       const struct shr_diff_source sources[2], bool deep) {
+static void print_text(const struct shr_diff_result *result, const char *const names[2],
+                       bool deep) {
     struct shr_buf out = {0};
     for (int side = 0; side < 2; side++) {
         shr_buf_printf(&out, "%c %s: up to block %" PRIu32 ", %" PRIu64 " requests\n", "AB"[side],
-                       sources[side].name, result->tips[side], sources[side].requests);
+                       names[side], result -> tips[side], result -> requests[side]);
     }
     if (result->chains_part) {
         add_chains(&out, result);
@@ -203,30 +205,29 @@ static json_t *json_key(const struct shr_diff_key *key) {
     return object;
 }
 
-static json_t *json_side(const struct shr_diff_result *result,
-                         const struct shr_diff_source *sources, int side) {
+static json_t *json_side(const struct shr_diff_result *result, const char *const names[2],
+                         int side) {
     json_t *object = json_object();
     struct shr_bytes root = shr_bytes(result->roots[side].b, sizeof result->roots[side].b);
-    json_object_set_new(object, "name", json_string(sources[side].name));
+    json_object_set_new(object, "name", json_string(names[side]));
     json_object_set_new(object, "tip", json_integer(result->tips[side]));
     json_object_set_new(object, "root", result->has_roots ? shr_json_hex(root) : json_null());
     json_object_set_new(object, "hash",
                         result->chains_part ? shr_json_hash(result->part_hash[side].b)
                                             : json_null());
-    json_object_set_new(object, "requests", json_integer((json_int_t)sources[side].requests));
+    json_object_set_new(object, "requests", json_integer((json_int_t)result->requests[side]));
     return object;
 }
 
-static void print_json(const struct shr_diff_result *result,
-                       const struct shr_diff_source *sources) {
+static void print_json(const struct shr_diff_result *result, const char *const names[2]) {
     json_t *object = json_object(), *keys = json_array();
     bool differ = result->differ;
     for (size_t i = 0; i < result->n; i++) {
         json_array_append_new(keys, json_key(&result->keys[i]));
     }
     json_object_set_new(object, "same", json_boolean(!differ && !result->chains_part));
-    json_object_set_new(object, "a", json_side(result, sources, 0));
-    json_object_set_new(object, "b", json_side(result, sources, 1));
+    json_object_set_new(object, "a", json_side(result, names, 0));
+    json_object_set_new(object, "b", json_side(result, names, 1));
     json_object_set_new(object, "chains_part",
                         result->chains_part ? json_integer(result->part_height) : json_null());
     json_object_set_new(object, "compared",
@@ -242,49 +243,145 @@ static void print_json(const struct shr_diff_result *result,
 
 /* --- The command --- */
 
-static int compare(const struct shr_config *config, struct shr_diff_source sources[2],
-                   struct shrewd_error *err) {
-    struct shr_buf prefix = {0};
+/* A comparison on the stack of guests. */
+struct job {
+    const struct shr_config *config;
+    struct side sides[2];
+    struct shr_diff_source sources[2];
+    struct shr_diff_options options;
     struct shr_diff_result result;
-    int code = shr_read_prefix(&prefix, config->prefix, err);
-    struct shr_diff_options options = {
+    const char *names[2];
+    struct shr_stop stop;
+    struct shrewd_error *err;
+};
+
+static int print_result(const struct job *job) {
+    const struct shr_diff_result *result = &job->result;
+    if (job->config->json) {
+        print_json(result, job->names);
+    } else {
+        print_text(result, job->names, job->options.deep);
+    }
+    return result->differ || result->chains_part ? DIFFER : SHR_EXIT_OK;
+}
+
+static int compare_indexes(struct job *job) {
+    int code = 0;
+    for (int side = 0; side < 2 && code == 0; side++) {
+        code = open_side(&job->sides[side], &job->sources[side], job->config->args[side],
+                         job->config, job->err);
+        job->names[side] = job->sides[side].name;
+    }
+    return code != 0 ? code : shr_diff_run(&job->result, job->sources, &job->options, job->err);
+}
+
+/* Where the index begins. */
+static int first_block(const struct job *job, uint32_t *out, struct shrewd_error *err) {
+    struct shrewd_info info;
+    *out = job->config->start_block;
+    if (job->sides[0].db == NULL) {
+        return 0;
+    }
+    int code = shrewd_info(job->sides[0].db, &info, err);
+    *out = code == 0 ? info.start_height : 0;
+    return code;
+}
+
+static int open_modules(struct job *job, struct shr_engine *engine,
+                        struct shr_diff_modules *modules) {
+    const struct shr_config *config = job->config;
+    const char *paths[2] = {config->n_args == 0 ? config->indexer : NULL, config->compare};
+    int code = 0;
+    for (int side = 0; side < 2 && code == 0; side++) {
+        if (paths[side] != NULL) {
+            code = shr_module_open(&modules->modules[side], engine, paths[side], config->cache_dir,
+                                   job->err);
+            job->names[side] = paths[side];
+        }
+    }
+    if (code == 0 && config->n_args == 1) {
+        code = open_side(&job->sides[0], &job->sources[0], config->args[0], config, job->err);
+        job->names[0] = job->sides[0].name;
+        modules->index = job->sources[0];
+    }
+    return code != 0 ? code : first_block(job, &modules->start, job->err);
+}
+
+static int run_modules(void *ctx) {
+    struct job *job = ctx;
+    struct shr_engine *engine = NULL;
+    struct shr_diff_modules modules = {.options = job->options};
+    int code = shr_engine_new(&engine, job->err);
+    code = code != 0 ? code : open_modules(job, engine, &modules);
+    code = code != 0 ? code : shr_open_blocks(&modules.blocks, job->config, &job->stop, job->err);
+    if (code == 0) {
+        modules.names[0] = job->names[0];
+        modules.names[1] = job->names[1];
+        code = shr_diff_modules(&job->result, &modules, job->err);
+    }
+    shr_source_close(modules.blocks);
+    shr_module_free(modules.modules[0]);
+    shr_module_free(modules.modules[1]);
+    shr_engine_free(engine);
+    return code;
+}
+
+static int compare_modules(struct job *job) {
+    int code = shr_signals_install(&job->stop, job->err);
+    if (code == 0) {
+        code = shr_on_guest_stack(run_modules, job, job->err);
+        shr_signals_restore(&job->stop);
+    }
+    return code;
+}
+
+/* A and B; or A, or --indexer, and --compare with blocks to run it over. */
+static int check_usage(const struct shr_config *config, struct shrewd_error *err) {
+    if (config->compare == NULL && config->n_args < 2) {
+        return shr_fail(err, SHREWD_INVALID,
+                        "'shrewd diff' needs two indexes, A and B, or --compare MODULE");
+    }
+    if (config->compare == NULL) {
+        return 0;
+    }
+    if (config->n_args == 2 || (config->n_args == 0 && config->indexer == NULL)) {
+        return shr_fail(err, SHREWD_INVALID,
+                        "--compare: give what the module is compared with: one index, A, or "
+                        "another module, --indexer");
+    }
+    if (config->daemon_rpc_url == NULL && config->blocks == NULL) {
+        return shr_fail(err, SHREWD_INVALID,
+                        "--compare runs the module over blocks: say where they come from, with "
+                        "--daemon-rpc-url or --blocks");
+    }
+    return config->deep ? shr_fail(err, SHREWD_INVALID,
+                                   "--deep: --compare looks at the values of every block anyway")
+                        : 0;
+}
+
+int shr_cmd_diff(struct shr_config *config) {
+    struct shrewd_error err = {0};
+    struct shr_buf prefix = {0};
+    struct job job = {.config = config, .err = &err};
+    int code = check_usage(config, &err);
+    code = code != 0 ? code : shr_read_prefix(&prefix, config->prefix, &err);
+    job.options = (struct shr_diff_options){
         .height = config->height,
         .prefix = shr_buf_bytes(&prefix),
         .keys_max = config->findings,
         .deep = config->deep,
     };
-    code = code != 0 ? code : shr_diff_run(&result, sources, &options, err);
-    shr_buf_free(&prefix);
-    if (code != 0) {
-        return -1;
+    if (code == 0) {
+        code = config->compare != NULL ? compare_modules(&job) : compare_indexes(&job);
     }
-    if (config->json) {
-        print_json(&result, sources);
-    } else {
-        print_text(&result, sources, config->deep);
-    }
-    int status = result.differ || result.chains_part ? DIFFER : SHR_EXIT_OK;
-    shr_diff_result_free(&result);
-    return status;
-}
-
-int shr_cmd_diff(struct shr_config *config) {
-    struct shrewd_error err = {0};
-    struct side sides[2] = {0};
-    struct shr_diff_source sources[2] = {0};
-    int status = 0;
-    for (int side = 0; side < 2 && status == 0; side++) {
-        status = open_side(&sides[side], &sources[side], config->args[side], config, &err);
-    }
-    status = status != 0 ? -1 : compare(config, sources, &err);
+    int status = code == 0 ? print_result(&job) : shr_report(&err);
     for (int side = 0; side < 2; side++) {
-        shr_diff_source_close(&sources[side]);
-        shrewd_close(sides[side].db);
-        free(sides[side].name);
+        shr_diff_source_close(&job.sources[side]);
+        shrewd_close(job.sides[side].db);
+        free(job.sides[side].name);
     }
-    if (status >= 0) {
-        return status;
-    }
-    int code = shr_report(&err);
-    return code == DIFFER ? TROUBLE : code;
+    shr_diff_result_free(&job.result);
+    shr_buf_free(&prefix);
+    /* What is trouble must not look like an answer. */
+    return code != 0 && (status == DIFFER || status == SHR_EXIT_OK) ? TROUBLE : status;
 }

@@ -10,6 +10,7 @@
 #define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP) | BIT(PROVE))
 #define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH) | BIT(CHECK) | BIT(SNAPSHOT))
 #define MIGRATES (BIT(IMPORT_ROCKSHREW) | BIT(EXPORT_ROCKSHREW))
+#define FOLLOWS (BIT(RUN) | BIT(DIFF)) /* diff --compare runs over blocks too */
 #define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
 #define VIEWS (GUESTS | BIT(BENCH))
 #define PROOFS (BIT(PROVE) | BIT(VERIFY)) /* of views */
@@ -18,20 +19,20 @@
 
 /* name, arg, kind, group, commands, min, max, default, container variable, field, help */
 const struct shr_option shr_options[] = {
-    {"daemon-rpc-url", "URL", SHR_OPTION_URL, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL,
+    {"daemon-rpc-url", "URL", SHR_OPTION_URL, SHR_GROUP_BLOCKS, FOLLOWS, 0, 0, NULL,
      "DAEMON_RPC_ADDR", AT(daemon_rpc_url),
      "the Bitcoin node's RPC, http://[user:password@]host:port"},
-    {"auth", "USER:PASSWORD", SHR_OPTION_AUTH, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, "AUTH",
+    {"auth", "USER:PASSWORD", SHR_OPTION_AUTH, SHR_GROUP_BLOCKS, FOLLOWS, 0, 0, NULL, "AUTH",
      AT(auth), "the node's RPC user and password; wins over the URL's"},
-    {"cookie-file", "FILE", SHR_OPTION_FILE, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL,
+    {"cookie-file", "FILE", SHR_OPTION_FILE, SHR_GROUP_BLOCKS, FOLLOWS, 0, 0, NULL, NULL,
      AT(cookie_file), "the node's .cookie file, instead of a password"},
     {"zmq", "URL", SHR_OPTION_SOCKET, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL, AT(zmq),
      "the node's zmqpubhashblock address, to hear of new blocks at once"},
-    {"blocks", "PATH", SHR_OPTION_PATH, SHR_GROUP_BLOCKS, BIT(RUN), 0, 0, NULL, NULL, AT(blocks),
+    {"blocks", "PATH", SHR_OPTION_PATH, SHR_GROUP_BLOCKS, FOLLOWS, 0, 0, NULL, NULL, AT(blocks),
      "read blocks from a file or a node's blocks/ folder; without a node, only those"},
     {"poll-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 10, 3600000, "1000", NULL,
      AT(poll_ms), "how often to ask the node for a new block"},
-    {"start-block", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, NUMBER_MAX, "0",
+    {"start-block", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, FOLLOWS, 0, NUMBER_MAX, "0",
      "START_BLOCK", AT(start_block), "the first height to index, for a new database"},
     {"exit-at", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, NUMBER_MAX, NULL, "EXIT_AT",
      AT(exit_at), "stop once this height is indexed; otherwise follow for ever"},
@@ -46,12 +47,12 @@ const struct shr_option shr_options[] = {
      AT(prefetch_blocks), "another name of --pipeline-size"},
     {"prefetch-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 0, 65536, "0", NULL,
      AT(prefetch_mb), "memory for blocks fetched ahead, in MiB; 0: its share"},
-    {"node-timeout-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, BIT(RUN), 10, 3600000, "30000",
+    {"node-timeout-ms", "MS", SHR_OPTION_NUMBER, SHR_GROUP_BLOCKS, FOLLOWS, 10, 3600000, "30000",
      NULL, AT(node_timeout_ms), "how long a reply may stay under 1 KB/s before it is given up"},
 
     {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE,
-     GUESTS | PROOFS | BIT(DEMO) | BIT(SNAPSHOT) | BIT(IMPORT_ROCKSHREW), 0, 0, NULL, "INDEXER",
-     AT(indexer), "the module, .wasm or .wat"},
+     GUESTS | PROOFS | BIT(DEMO) | BIT(SNAPSHOT) | BIT(IMPORT_ROCKSHREW) | BIT(DIFF), 0, 0, NULL,
+     "INDEXER", AT(indexer), "the module, .wasm or .wat"},
     {"db-path", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES | MIGRATES | BIT(DEMO), 0, 0, NULL,
      "DB_PATH", AT(db_path), "the database folder"},
     {"label", "TEXT", SHR_OPTION_LABEL, SHR_GROUP_STATE, STORES | MIGRATES, 0, 0, NULL, "LABEL",
@@ -65,8 +66,8 @@ const struct shr_option shr_options[] = {
     {"accept-module", NULL, SHR_OPTION_SWITCH, SHR_GROUP_STATE, VIEWS | BIT(PROVE), 0, 0, NULL,
      NULL, AT(accept_module), "go on with another module than the one the database was made with"},
     {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE,
-     VIEWS | PROOFS | BIT(INSPECT) | BIT(DEMO) | BIT(IMPORT_ROCKSHREW), 0, 0, NULL, NULL,
-     AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
+     VIEWS | PROOFS | BIT(INSPECT) | BIT(DEMO) | BIT(IMPORT_ROCKSHREW) | BIT(DIFF), 0, 0, NULL,
+     NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
     {"memory-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, BIT(RUN), 128, 1048576, NULL, NULL,
      AT(memory_mb), "memory in all, above the module's own, in MiB, for all parts to share; 1024"},
     {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES | MIGRATES | BIT(DIFF), 1, 1048576,
@@ -136,6 +137,8 @@ const struct shr_option shr_options[] = {
      "100", NULL, AT(findings), "stop after so many things found wrong, or keys that differ"},
     {"deep", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(DIFF), 0, 0, NULL, NULL, AT(deep),
      "compare every value itself, without trusting the state roots"},
+    {"compare", "FILE", SHR_OPTION_FILE, SHR_GROUP_COMMAND, BIT(DIFF), 0, 0, NULL, NULL,
+     AT(compare), "run this module over the blocks, and compare what it writes"},
     {"yes", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(ROLLBACK), 0, 0, NULL, NULL, AT(yes),
      "do not ask before removing anything"},
     {"view", "NAME", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(BENCH) | PROOFS, 0, 0, NULL, NULL,

@@ -8,6 +8,7 @@
 struct cursor {
     struct shr_diff *diff;
     int side;
+    bool changed; /* those that a block changed, else all */
     struct shr_key_range range;
     struct shr_key_list list;
     size_t at;
@@ -25,8 +26,8 @@ static int fill(struct cursor *cursor, struct shrewd_error *err) {
             cursor->range.has_after = true;
         }
         const struct shr_diff_ops *ops = cursor->diff->sources[cursor->side].ops;
-        int code =
-            ops->keys(shr_diff_ask(cursor->diff, cursor->side), &block, list, &cursor->range, err);
+        int code = (cursor->changed ? ops->changed : ops->keys)(
+            shr_diff_ask(cursor->diff, cursor->side), &block, list, &cursor->range, err);
         if (code != 0) {
             return shr_diff_failed(cursor->diff, cursor->side, code, err);
         }
@@ -69,15 +70,21 @@ static bool add_key(struct shr_diff *diff, const struct cursor cursors[2], int w
     return true;
 }
 
+/* next_of, once both keys are at hand. */
+static int next_key(struct cursor cursors[2], int *which, struct shrewd_error *err) {
+    int code = fill(&cursors[0], err);
+    code = code != 0 ? code : fill(&cursors[1], err);
+    *which = code == 0 ? next_of(cursors) : -1;
+    return code;
+}
+
 static int merge(struct shr_diff *diff, struct cursor cursors[2], struct shrewd_error *err) {
     for (bool more = true; more;) {
-        for (int side = 0; side < 2; side++) {
-            int code = fill(&cursors[side], err);
-            if (code != 0) {
-                return code;
-            }
+        int which = -1;
+        int code = next_key(cursors, &which, err);
+        if (code != 0) {
+            return code;
         }
-        int which = next_of(cursors);
         if (which < 0) {
             return 0;
         }
@@ -125,22 +132,83 @@ static int probe_key(struct shr_diff *diff, void *ctx, bool *differ, uint32_t he
     return 0;
 }
 
-int shr_diff_deep(struct shr_diff *diff, struct shrewd_error *err) {
-    struct shr_diff_result *result = diff->result;
-    struct cursor cursors[2];
+static void begin(struct shr_diff *diff, struct cursor cursors[2], bool changed, uint32_t height) {
     for (int side = 0; side < 2; side++) {
         cursors[side] = (struct cursor){
             .diff = diff,
             .side = side,
-            .range = {.prefix = diff->options->prefix, .height = result->compared},
+            .changed = changed,
+            .range = {.prefix = diff->options->prefix, .height = height},
             .list.more = true,
         };
     }
-    int code = merge(diff, cursors, err);
+}
+
+static void end(struct cursor cursors[2]) {
     for (int side = 0; side < 2; side++) {
         shr_key_list_free(&cursors[side].list);
         shr_buf_free(&cursors[side].last);
     }
+}
+
+/* A key that one side's block changed: what each side has under it now. */
+static int compare_key(struct shr_diff *diff, struct shr_bytes bytes, bool *more,
+                       struct shrewd_error *err) {
+    uint32_t height = diff->result->height;
+    struct shr_hash hashes[2];
+    bool held;
+    for (int side = 0; side < 2; side++) {
+        int code = value_at(diff, side, &hashes[side], &held, bytes, height, err);
+        if (code != 0) {
+            return code;
+        }
+    }
+    if (shr_hash_eq(&hashes[0], &hashes[1])) {
+        return 0;
+    }
+    struct shr_diff_key *key = shr_diff_add(diff);
+    *more = key != NULL;
+    if (key != NULL) {
+        key->named = true;
+        key->height = height;
+        shr_buf_set(&key->key, bytes);
+        shr_sha256(&key->hash, bytes);
+    }
+    for (int side = 0; key != NULL && side < 2; side++) {
+        key->side[side].hash = hashes[side];
+        key->side[side].there = !shr_hash_is_zero(&hashes[side]);
+    }
+    return 0;
+}
+
+int shr_diff_block(struct shr_diff *diff, struct shrewd_error *err) {
+    struct cursor cursors[2];
+    begin(diff, cursors, true, diff->result->height);
+    int code = 0;
+    for (bool more = true; code == 0 && more;) {
+        int which = -1;
+        code = next_key(cursors, &which, err);
+        if (code != 0 || which < 0) {
+            break;
+        }
+        const struct cursor *cursor = &cursors[which == 1];
+        struct shr_bytes key = shr_key_list_at(&cursor->list, cursor->at);
+        if (shr_bytes_starts(key, diff->options->prefix)) { /* a server lists all of them */
+            code = compare_key(diff, key, &more, err);
+        }
+        cursors[0].at += which != 1;
+        cursors[1].at += which != 0;
+    }
+    end(cursors);
+    return code;
+}
+
+int shr_diff_deep(struct shr_diff *diff, struct shrewd_error *err) {
+    struct shr_diff_result *result = diff->result;
+    struct cursor cursors[2];
+    begin(diff, cursors, false, result->compared);
+    int code = merge(diff, cursors, err);
+    end(cursors);
     result->differ = result->n > 0;
     result->read_at = result->height = result->compared;
     for (size_t i = 0; code == 0 && i < result->n; i++) {

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYS_MAX_DEFAULT 100u
 #define KEYS_MAX_PREFIX 1000000u /* looked through for those that start with a prefix */
 
 void *shr_diff_ask(struct shr_diff *diff, int side) {
@@ -199,7 +198,7 @@ static void pick_prefix(struct shr_diff *diff, size_t wanted) {
 
 int shr_diff_run(struct shr_diff_result *out, struct shr_diff_source sources[2],
                  const struct shr_diff_options *options, struct shrewd_error *err) {
-    size_t wanted = options->keys_max != 0 ? options->keys_max : KEYS_MAX_DEFAULT;
+    size_t wanted = options->keys_max != 0 ? options->keys_max : SHR_DIFF_KEYS_DEFAULT;
     bool looks = !options->deep && options->prefix.len > 0;
     struct shr_diff diff = {
         .sources = sources,
@@ -223,6 +222,8 @@ int shr_diff_run(struct shr_diff_result *out, struct shr_diff_source sources[2],
             &diff, 0, sources[0].ops->hash_at(shr_diff_ask(&diff, 0), &out->hash, out->height, err),
             err);
     }
+    out->requests[0] = sources[0].requests;
+    out->requests[1] = sources[1].requests;
     if (code != 0) {
         shr_diff_result_free(out);
     }

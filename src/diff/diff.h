@@ -9,9 +9,11 @@
 struct shr_diff_options {
     uint32_t height;         /* look no higher; UINT32_MAX: the lower of both tips */
     struct shr_bytes prefix; /* only keys that start with this */
-    size_t keys_max;         /* found before it stops; 0 means 100 */
+    size_t keys_max;         /* found before it stops; 0: SHR_DIFF_KEYS_DEFAULT */
     bool deep;               /* compare the values themselves, at the highest height */
 };
+
+#define SHR_DIFF_KEYS_DEFAULT 100u
 
 /* What one side has under a key. */
 struct shr_diff_value {
@@ -46,8 +48,9 @@ struct shr_diff_result {
     uint32_t read_at;          /* where the keys were read: above `height` when that is pruned */
     struct shr_diff_key *keys; /* in key order, those without a name last */
     size_t n, cap;
-    bool cut;         /* there may be more keys */
-    uint64_t outside; /* keys that differ, but do not start with the prefix */
+    bool cut;             /* there may be more keys */
+    uint64_t outside;     /* keys that differ, but do not start with the prefix */
+    uint64_t requests[2]; /* that each side was sent */
 };
 
 /* A and B. Only the failure of an index to answer is one, and names it. */

@@ -33,5 +33,7 @@ int shr_diff_names(struct shr_diff *diff, struct shrewd_error *err);
 int shr_diff_values(struct shr_diff *diff, struct shrewd_error *err);
 /* Compares key by key at result->compared (deep.c). */
 int shr_diff_deep(struct shr_diff *diff, struct shrewd_error *err);
+/* The same of the keys alone that the block at result->height changed on either side. */
+int shr_diff_block(struct shr_diff *diff, struct shrewd_error *err);
 
 #endif

@@ -1,15 +1,18 @@
 """`shrewd diff`: two indexes of one chain, as folders and as servers; a key altered on disk is named
-with its height; and the methods it asks with."""
+with its height; one module beside another; and the methods it asks with."""
 import hashlib
 import json
+import pathlib
 
 import pytest
 from harness import paths, rockshrew
+from harness.chain import Chain
 from harness.daemon import Daemon, dump, shrewd
 from harness.node import Node
 from harness.rpc import RpcError
 
-SAME, DIFFER, USAGE, DATABASE = 0, 1, 2, 3
+SAME, DIFFER, USAGE, DATABASE, GUEST = 0, 1, 2, 3, 5
+FAILS = pathlib.Path(__file__).parent / "modules" / "fails.wat"
 KEY = b"/blocktracker"
 HEIGHT = 100
 
@@ -155,6 +158,80 @@ def test_trouble_is_neither(node, pair, tmp_path):
         assert done.returncode > 1 and "--deep" in done.stderr
         assert diff(one.url, rootless.url, "--deep", check=SAME)["same"]
         assert diff(rootless.db, one.db, "--deep", check=SAME)["same"]
+
+
+# --- Modules ---
+
+# Writes h, the block's height, and x: 0, but 1 from one height up to below another.
+PARTS = """(module
+  (import "env" "__load_input" (func $load_input (param i32)))
+  (import "env" "__flush" (func $flush (param i32)))
+  (memory (export "memory") 40)
+  (data (i32.const 32) "\\0f\\00\\00\\00\\0a\\01h\\0a\\04____\\0a\\01x\\0a\\01_")
+  (func (export "_start")
+    (call $load_input (i32.const 65536))
+    (i32.store (i32.const 41) (i32.load (i32.const 65536)))
+    (i32.store8 (i32.const 50)
+      (i32.and (i32.ge_u (i32.load (i32.const 65536)) (i32.const FIRST))
+               (i32.lt_u (i32.load (i32.const 65536)) (i32.const END))))
+    (call $flush (i32.const 36))))
+"""
+
+
+def module(tmp_path, first, end):
+    path = tmp_path / f"parts-{first}-{end}.wat"
+    path.write_text(PARTS.replace("FIRST", str(first)).replace("END", str(end)))
+    return path
+
+
+def compare(*words, check):
+    return json.loads(shrewd("diff", *words, "--json", check=check).stdout)
+
+
+def test_two_modules(tmp_path):
+    blocks = Chain(60).write(tmp_path / "blocks.dat")
+    plain, other = module(tmp_path, 0, 0), module(tmp_path, 37, 40)
+    with Daemon(plain, blocks=blocks).start() as daemon:
+        daemon.wait_height(60)
+        for index in ([daemon.url], [daemon.db], ["--indexer", plain]):
+            run = (*index, "--blocks", blocks, "--compare")
+            said = compare(*run, plain, check=SAME)
+            assert said["same"] and said["compared"] == 60 and said["keys"] == []
+            # The first height, though the two are the same again from 40 on.
+            said = compare(*run, other, check=DIFFER)
+            assert said["height"] == said["compared"] == 37
+            assert said["b"]["name"] == str(other)
+            (key,) = said["keys"]
+            assert (key["text"], key["height"]) == ("x", 37)
+            assert (key["a"]["value"], key["b"]["value"]) == ("0x00", "0x01")
+            assert compare(*run, other, "--prefix", "h", check=SAME)["compared"] == 60
+            assert compare(*run, other, "--height", 36, check=SAME)["compared"] == 36
+            assert compare(*run, other, "--height", 37, check=DIFFER)["height"] == 37
+            assert compare(*run, other, "--prefix", "0x78", check=DIFFER)["height"] == 37
+        text = shrewd("diff", daemon.db, "--blocks", blocks, "--compare", other, check=DIFFER).stdout
+        assert "the states differ from block 37 on" in text and 'key 0x78 "x"' in text
+
+
+def test_two_modules_of_other_chains_and_wrong_flags(tmp_path):
+    chain = Chain(30)
+    blocks = chain.write(tmp_path / "blocks.dat")
+    branch = chain.branch("b", 20, 30).write(tmp_path / "branch.dat")
+    plain = module(tmp_path, 0, 0)
+    with Daemon(plain, blocks=blocks).start() as daemon:
+        daemon.wait_height(30)
+        said = compare(daemon.url, "--blocks", branch, "--compare", plain, check=DIFFER)
+        assert said["chains_part"] == 21 and said["compared"] == 20
+        assert said["a"]["hash"] == chain.hash(21)
+        done = shrewd("diff", daemon.url, "--blocks", blocks, "--compare", FAILS, "--prefix", "h",
+                      check=GUEST)
+        assert "fails.wat" in done.stderr and "block" in done.stderr
+        run = ("--blocks", blocks, "--compare", plain)
+        for words, says in ((run, "--indexer"), ((daemon.url, daemon.url, *run), "one index"),
+                            ((daemon.url, "--compare", plain), "--blocks"), ((daemon.url,), "A and B"),
+                            ((daemon.url, *run, "--deep"), "--deep")):
+            assert says in shrewd("diff", *words, check=USAGE).stderr
+        done = shrewd("diff", daemon.url, *run, "--height", 31, check=USAGE)
+        assert "above the last block" in done.stderr
 
 
 # --- The methods ---
