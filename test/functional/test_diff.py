@@ -2,7 +2,10 @@
 with its height; one module beside another; and the methods it asks with."""
 import hashlib
 import json
+import os
 import pathlib
+import shutil
+import subprocess
 
 import pytest
 from harness import paths, rockshrew
@@ -12,6 +15,7 @@ from harness.node import Node
 from harness.rpc import RpcError
 
 SAME, DIFFER, USAGE, DATABASE, GUEST = 0, 1, 2, 3, 5
+KEYS = int(os.environ.get("SHREWD_DIFF_KEYS", 20000))  # 10000000: the long form, some minutes
 FAILS = pathlib.Path(__file__).parent / "modules" / "fails.wat"
 KEY = b"/blocktracker"
 HEIGHT = 100
@@ -158,6 +162,32 @@ def test_trouble_is_neither(node, pair, tmp_path):
         assert done.returncode > 1 and "--deep" in done.stderr
         assert diff(one.url, rootless.url, "--deep", check=SAME)["same"]
         assert diff(rootless.db, one.db, "--deep", check=SAME)["same"]
+
+
+def test_few_requests_over_many_keys(tmp_path):
+    """Two daemons, one chain, KEYS keys; at one height one of them wrote one of these otherwise."""
+    tip, filled, altered = 300, 255, 277
+    blocks = Chain(tip).write(tmp_path / "blocks.dat")
+    one, two = tmp_path / "one", tmp_path / "two"
+
+    def make(db, *more):
+        subprocess.run([paths.MAKE_STATES, db, str(KEYS), blocks, paths.guest("minimal"),
+                        *map(str, more)], check=True)
+
+    make(one, filled)
+    shutil.copytree(one, two)
+    make(one, tip)
+    make(two, tip, altered)
+    with Daemon(paths.guest("minimal"), db=one, blocks=blocks).start() as a, \
+            Daemon(paths.guest("minimal"), db=two, blocks=blocks).start() as b:
+        said = diff(a.url, b.url, check=DIFFER)
+        assert said["height"] == altered and said["compared"] == tip
+        (key,) = said["keys"]
+        assert key["text"].startswith("/balances/") and key["height"] == altered
+        assert (key["a"]["value"], key["b"]["value"]) == ("0x1500", "0x1501")
+        requests = said["a"]["requests"] + said["b"]["requests"]
+        print(f"{KEYS} keys: {requests} requests")
+        assert requests < 100
 
 
 # --- Modules ---
