@@ -55,6 +55,15 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "bytes.",
          "shrewd dump --db-path db | sha256sum\n"
          "shrewd dump --db-path db --height 100 --prefix /blocks/ --json"},
+    [SHR_COMMAND_LOAD] =
+        {SHR_COMMAND_LOAD, "load", "FILE", 1, 1, NULL, "make a database of what dump printed",
+         "Makes the database --db-path of a dump (- is standard input) taken at --height,\n"
+         "whose block has the hash --block-hash: it begins at that height, and indexing\n"
+         "goes on from there. A dump that is malformed, cut short, or has another state\n"
+         "root than --expect-root is refused, and nothing is left.",
+         "shrewd dump --db-path old --height 840000 > dump\n"
+         "shrewd load dump --db-path new --indexer module.wasm --network main \\\n"
+         "    --height 840000 --block-hash 0000..83a5 --expect-root 5d41..92"},
     [SHR_COMMAND_PROVE] =
         {SHR_COMMAND_PROVE, "prove", "[KEY...]", 0, 10000, NULL,
          "values of keys, or a view's answer, with a proof against the state root",

@@ -13,6 +13,7 @@
     X(STATUS, status)                                                                              \
     X(ROLLBACK, rollback)                                                                          \
     X(DUMP, dump)                                                                                  \
+    X(LOAD, load)                                                                                  \
     X(PROVE, prove)                                                                                \
     X(VERIFY, verify)                                                                              \
     X(CHECK, check)                                                                                \

@@ -54,6 +54,8 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
     static const struct need rollback[] = {{"db-path", NULL}, {"height", NULL}, {0}};
     static const struct need dump[] = {{"db-path", NULL}, {0}};
     static const struct need import[] = {{"db-path", NULL}, {"indexer", NULL}, {0}};
+    static const struct need load[] = {{"db-path", NULL},    {"indexer", NULL}, {"network", NULL},
+                                       {"block-hash", NULL}, {"height", NULL},  {0}};
     static const struct need bench[] = {{"view", NULL}, {0}};
     switch (command->id) {
     case SHR_COMMAND_RUN:
@@ -72,6 +74,8 @@ static const struct need *needs_of(const struct shr_command *command, bool serve
         return dump;
     case SHR_COMMAND_IMPORT_ROCKSHREW:
         return import;
+    case SHR_COMMAND_LOAD:
+        return load;
     case SHR_COMMAND_BENCH:
         return bench;
     default:

@@ -94,8 +94,9 @@ struct shr_config {
     char *view; /* bench --view, --input (hex) */
     char *input;
     uint32_t calls, clients;
-    char *network; /* import-rockshrew --network; NULL: what block 0 says */
-    char *root;    /* verify --root, hex; NULL: what the document says */
+    char *network;    /* import-rockshrew, load --network; NULL: what block 0 says */
+    char *block_hash; /* load --block-hash */
+    char *root;       /* verify --root, hex; NULL: what the document says */
     /* general */
     char *config_file; /* --config, already read */
     enum shr_log_level log_level;
@@ -128,6 +129,7 @@ int shr_cmd_bench(struct shr_config *config);
 int shr_cmd_demo(struct shr_config *config);
 int shr_cmd_completion(struct shr_config *config);
 int shr_cmd_prove(struct shr_config *config);
+int shr_cmd_load(struct shr_config *config);
 int shr_cmd_snapshot(struct shr_config *config);
 int shr_cmd_diff(struct shr_config *config);
 

@@ -10,6 +10,7 @@
 #define READS (BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(DUMP) | BIT(PROVE))
 #define STORES (BIT(RUN) | READS | BIT(ROLLBACK) | BIT(BENCH) | BIT(CHECK) | BIT(SNAPSHOT))
 #define MIGRATES (BIT(IMPORT_ROCKSHREW) | BIT(EXPORT_ROCKSHREW))
+#define MAKES (MIGRATES | BIT(LOAD))
 #define FOLLOWS (BIT(RUN) | BIT(DIFF)) /* diff --compare runs over blocks too */
 #define GUESTS (BIT(RUN) | BIT(VIEW) | BIT(PREVIEW))
 #define VIEWS (GUESTS | BIT(BENCH))
@@ -51,11 +52,11 @@ const struct shr_option shr_options[] = {
      NULL, AT(node_timeout_ms), "how long a reply may stay under 1 KB/s before it is given up"},
 
     {"indexer", "FILE", SHR_OPTION_FILE, SHR_GROUP_STATE,
-     GUESTS | PROOFS | BIT(DEMO) | BIT(SNAPSHOT) | BIT(IMPORT_ROCKSHREW) | BIT(DIFF), 0, 0, NULL,
-     "INDEXER", AT(indexer), "the module, .wasm or .wat"},
-    {"db-path", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES | MIGRATES | BIT(DEMO), 0, 0, NULL,
+     GUESTS | PROOFS | BIT(DEMO) | BIT(SNAPSHOT) | BIT(IMPORT_ROCKSHREW) | BIT(DIFF) | BIT(LOAD), 0,
+     0, NULL, "INDEXER", AT(indexer), "the module, .wasm or .wat"},
+    {"db-path", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES | MAKES | BIT(DEMO), 0, 0, NULL,
      "DB_PATH", AT(db_path), "the database folder"},
-    {"label", "TEXT", SHR_OPTION_LABEL, SHR_GROUP_STATE, STORES | MIGRATES, 0, 0, NULL, "LABEL",
+    {"label", "TEXT", SHR_OPTION_LABEL, SHR_GROUP_STATE, STORES | MAKES, 0, 0, NULL, "LABEL",
      AT(label), "keeps databases apart: the folder becomes DIR-TEXT"},
     {"fork", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE, STORES, 0, 0, NULL, NULL, AT(fork),
      "read through to this database, write to --db-path only"},
@@ -66,11 +67,11 @@ const struct shr_option shr_options[] = {
     {"accept-module", NULL, SHR_OPTION_SWITCH, SHR_GROUP_STATE, VIEWS | BIT(PROVE), 0, 0, NULL,
      NULL, AT(accept_module), "go on with another module than the one the database was made with"},
     {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE,
-     VIEWS | PROOFS | BIT(INSPECT) | BIT(DEMO) | BIT(IMPORT_ROCKSHREW) | BIT(DIFF), 0, 0, NULL,
-     NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
+     VIEWS | PROOFS | BIT(INSPECT) | BIT(DEMO) | BIT(IMPORT_ROCKSHREW) | BIT(DIFF) | BIT(LOAD), 0,
+     0, NULL, NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
     {"memory-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, BIT(RUN), 128, 1048576, NULL, NULL,
      AT(memory_mb), "memory in all, above the module's own, in MiB, for all parts to share; 1024"},
-    {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES | MIGRATES | BIT(DIFF), 1, 1048576,
+    {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES | MAKES | BIT(DIFF), 1, 1048576,
      NULL, NULL, AT(cache_mb), "memory for the database's block cache, in MiB; its share, or 256"},
     {"read-cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, VIEWS, 0, 1048576, NULL, NULL,
      AT(read_cache_mb), "memory for values read, in MiB; 0: none; its share, or 64"},
@@ -117,21 +118,22 @@ const struct shr_option shr_options[] = {
      NULL, AT(snapshot_interval), "blocks between one growth of the snapshot and the next"},
     {"repo", "PLACE", SHR_OPTION_TEXT, SHR_GROUP_STATE, BIT(RUN), 0, 0, NULL, NULL, AT(repo),
      "begin a new database with the snapshot in this folder or at this http URL"},
-    {"expect-root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_STATE, BIT(RUN) | BIT(SNAPSHOT), 0, 0, NULL,
-     NULL, AT(expect_root), "the state root that a snapshot restored must end with"},
+    {"expect-root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_STATE, BIT(RUN) | BIT(SNAPSHOT) | BIT(LOAD),
+     0, 0, NULL, NULL, AT(expect_root),
+     "the state root that a snapshot restored, or a dump loaded, must end with"},
 
     {"server", "URL", SHR_OPTION_URL, SHR_GROUP_COMMAND,
      BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(PROVE), 0, 0, NULL, NULL, AT(server),
      "ask a running shrewd instead of a database"},
     {"height", "H", SHR_OPTION_HEIGHT, SHR_GROUP_COMMAND,
      BIT(VIEW) | BIT(PREVIEW) | BIT(DUMP) | BIT(ROLLBACK) | BIT(BENCH) | BIT(SNAPSHOT) | PROOFS |
-         BIT(DIFF),
+         BIT(DIFF) | BIT(LOAD),
      0, NUMBER_MAX, "latest", NULL, AT(height), "the height: a number, 0x hex, or latest"},
     {"prefix", "BYTES", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(DUMP) | BIT(DIFF), 0, 0, NULL, NULL,
      AT(prefix), "only keys that start with this: 0x hex, or text"},
     {"json", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND,
      READS | MIGRATES | BIT(ROLLBACK) | BIT(VERIFY) | BIT(CHECK) | BIT(INSPECT) | BIT(BENCH) |
-         BIT(SNAPSHOT) | BIT(DIFF),
+         BIT(SNAPSHOT) | BIT(DIFF) | BIT(LOAD),
      0, 0, NULL, NULL, AT(json), "print JSON"},
     {"findings", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(CHECK) | BIT(DIFF), 1, 1000000,
      "100", NULL, AT(findings), "stop after so many things found wrong, or keys that differ"},
@@ -149,9 +151,11 @@ const struct shr_option shr_options[] = {
      AT(calls), "how many calls, of all clients together"},
     {"clients", "N", SHR_OPTION_NUMBER, SHR_GROUP_COMMAND, BIT(BENCH), 1, 1024, "1", NULL,
      AT(clients), "threads that call at the same time"},
-    {"network", "NAME", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(IMPORT_ROCKSHREW), 0, 0, NULL, NULL,
-     AT(network),
+    {"network", "NAME", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(IMPORT_ROCKSHREW) | BIT(LOAD), 0, 0,
+     NULL, NULL, AT(network),
      "the chain, when its block 0 is not there: main, test, testnet4, signet, regtest"},
+    {"block-hash", "HEX", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(LOAD), 0, 0, NULL, NULL,
+     AT(block_hash), "the hash of the block at --height, as it is shown"},
     {"root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_COMMAND, BIT(VERIFY), 0, 0, NULL, NULL, AT(root),
      "the state root to trust; without it, the document's own"},
     {"keep", NULL, SHR_OPTION_SWITCH, SHR_GROUP_COMMAND, BIT(DEMO), 0, 0, NULL, NULL, AT(keep),

@@ -15,6 +15,8 @@ static const char *base_line(enum shr_command_id id) {
         [SHR_COMMAND_VERIFY] = "verify f",
         [SHR_COMMAND_CHECK] = "check --db-path d",
         [SHR_COMMAND_DIFF] = "diff a b",
+        [SHR_COMMAND_LOAD] = ("load f --db-path d --indexer m --network regtest --height 3 "
+                              "--block-hash h"),
         [SHR_COMMAND_INSPECT] = "inspect m",
         [SHR_COMMAND_IMPORT_ROCKSHREW] = "import-rockshrew r --db-path d --indexer m",
         [SHR_COMMAND_EXPORT_ROCKSHREW] = "export-rockshrew r --db-path d",
