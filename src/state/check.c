@@ -318,7 +318,7 @@ int shr_check(struct shr_store *store, const struct shr_check_options *options,
     /* A later pass relies on what the earlier ones have found. */
     static int (*const passes[])(struct shr_check_run * run) = {
         shr_check_meta,   shr_check_blocks,  shr_check_changes, shr_check_history,
-        shr_check_latest, shr_check_heights, shr_check_root,
+        shr_check_latest, shr_check_heights, shr_check_pages,   shr_check_root,
     };
     struct shr_check_run run = {.store = store, .options = options, .out = out, .err = err};
     struct shr_sizes sizes;

@@ -25,6 +25,8 @@ struct shr_check_height {
     uint64_t written, replaced; /* sums of hashes */
     uint64_t value_bytes;       /* of the versions written, less what the record says */
     bool reported;              /* its CHANGES or record cannot be compared: a finding says why */
+    bool pages_listed, pages_reported; /* ROOT_PAGES has its row; it is malformed, as was said */
+    uint64_t pages;                    /* a sum of rows of the tree's pages */
 };
 
 struct shr_check_run {
@@ -78,6 +80,7 @@ int shr_check_changes(struct shr_check_run *run);
 int shr_check_history(struct shr_check_run *run);
 int shr_check_latest(struct shr_check_run *run);
 int shr_check_heights(struct shr_check_run *run);
+int shr_check_pages(struct shr_check_run *run);
 int shr_check_root(struct shr_check_run *run);
 
 #endif

@@ -181,6 +181,10 @@ struct rows {
     const char *wrong;
 };
 
+bool shr_root_row_full(uint8_t kind) {
+    return kind == FULL_INNER || kind == FULL_BUCKET;
+}
+
 static enum shr_scan_step take_row(void *ctx, struct shr_bytes key, struct shr_bytes value) {
     struct rows *rows = ctx;
     if (key.len != rows->key_len || value.len == 0) {
@@ -193,8 +197,7 @@ static enum shr_scan_step take_row(void *ctx, struct shr_bytes key, struct shr_b
     }
     shr_buf_add(&rows->bytes, value);
     rows->ends[rows->n++] = rows->bytes.len;
-    return value.data[0] == FULL_INNER || value.data[0] == FULL_BUCKET ? SHR_SCAN_DONE
-                                                                       : SHR_SCAN_MORE;
+    return shr_root_row_full(value.data[0]) ? SHR_SCAN_DONE : SHR_SCAN_MORE;
 }
 
 static struct shr_bytes row_at(const struct rows *rows, size_t i) {

@@ -139,6 +139,8 @@ struct shr_root_bucket_diff {
 };
 void shr_root_bucket_diff_encode(struct shr_buf *out, const struct shr_root_bucket_diff *diff);
 
+/* Whether a ROOT row that begins with this byte has a whole page. */
+bool shr_root_row_full(uint8_t kind);
 /* The page as after the block of `height`. `path`: any key hash below it. *out is NULL when there
  * was no such page yet. scans: of ROOT; store: for messages. A row that does not decode is
  * SHREWD_CORRUPT. */

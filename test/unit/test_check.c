@@ -70,6 +70,8 @@ struct damage {
     BYTES("\1\0" ZEROS32 ZEROS32 "\0\0\0\0\0\0\0" keys "\0\0\0\0\0\0\0" key_bytes                  \
           "\0\0\0\0\0\0\0" value_bytes "\0\0\0\0\0\0\0" total)
 
+#define TOP(height) BYTES("\0\xff\xff\xff" height)
+
 static const struct damage damages[] = {
     {SHR_TABLE_META, BYTES("format"), GONE, "META 666f726d6174: expected the format; found no row"},
     {SHR_TABLE_META, BYTES("format"), BYTES("leveldb!\0\0\0\1"), "found the format row is not"},
@@ -157,6 +159,30 @@ static const struct damage damages[] = {
      "LATEST 62: expected a version of a block that lists the key; found block 3"},
     {SHR_TABLE_LATEST, BYTES("d"), BYTES("\2\0\0\0\0\0\0\2"),
      "LATEST 64: expected a version of a block that lists the key; found block 2"},
+    {SHR_TABLE_LATEST, BYTES("a"), BYTES("\5\0\0\0\0\0\0\4"),
+     "BLOCKS 00000004: expected the state root of the values in LATEST"},
+
+    /* The tree is one bucket: rows of the page at the top, of heights 4 to 1 */
+    {SHR_TABLE_ROOT, TOP("\xfb"), GONE, "ROOT 00fffffffb: expected the root of LATEST; found"},
+    {SHR_TABLE_ROOT, TOP("\xfb"), GONE, "ROOT_PAGES 00000004: expected the pages that ROOT has"},
+    {SHR_TABLE_ROOT, TOP("\xfd"), GONE, "ROOT_PAGES 00000002: expected the pages that ROOT has"},
+    {SHR_TABLE_ROOT, TOP("\xfb"), BYTES("\11"), "ROOT 00fffffffb: expected rows of a page"},
+    {SHR_TABLE_ROOT, TOP("\xfb"), BYTES("\2" ZEROS32 ZEROS32),
+     "ROOT 00fffffffb: expected the root of LATEST; found another hash"},
+    {SHR_TABLE_ROOT, BYTES("\0\xff\xff\xff\xff"), BYTES("\2" ZEROS32 ZEROS32),
+     "ROOT 00ffffffff: expected the height of a block that is held; found 0"},
+    {SHR_TABLE_ROOT, BYTES("\1\20\xff\xff\xff\xfb"), BYTES("\2" ZEROS32 ZEROS32),
+     "ROOT_PAGES 00000004: expected the pages that ROOT has"},
+    {SHR_TABLE_ROOT, BYTES("abc"), BYTES("\2"), "ROOT 616263: expected a page and a height"},
+    {SHR_TABLE_ROOT_PAGES, HEIGHT("\2"), GONE,
+     "ROOT_PAGES 00000002: expected the pages a block changed; found no row"},
+    {SHR_TABLE_ROOT_PAGES, HEIGHT("\2"), BYTES(""), "ROOT_PAGES 00000002: expected the pages that"},
+    {SHR_TABLE_ROOT_PAGES, HEIGHT("\2"), BYTES("\177"),
+     "found the list of pages a block changed is"},
+    {SHR_TABLE_ROOT_PAGES, HEIGHT("\3"), BYTES("\0\1\20"),
+     "ROOT_PAGES 00000003: expected the pages"},
+    {SHR_TABLE_ROOT_PAGES, HEIGHT("\0"), BYTES(""), "ROOT_PAGES 00000000: expected the height of"},
+    {SHR_TABLE_ROOT_PAGES, BYTES("abc"), BYTES(""), "ROOT_PAGES 616263: expected the height of"},
 };
 
 static void write_row(struct shr_store *store, const struct damage *damage) {
@@ -186,6 +212,47 @@ static void every_damage_is_found(void **unused) {
     }
     assert_sound(sound, NULL);
     shr_state_close(state);
+}
+
+/* Rows ahead of the tip are no damage: a deep rollback leaves them, and a group cut short. */
+static void rows_of_a_tree_that_was_left(void **unused) {
+    static const struct damage left[] = {
+        {SHR_TABLE_ROOT, TOP("\xfa"), BYTES("\2" ZEROS32 ZEROS32), NULL},
+        {SHR_TABLE_ROOT, BYTES("\1\20\xff\xff\xff\xf9"), BYTES("\4\0"), NULL},
+        {SHR_TABLE_ROOT_PAGES, HEIGHT("\5"), BYTES("\200"), NULL},
+        {SHR_TABLE_ROOT_PAGES, HEIGHT("\6"), BYTES("\1\20"), NULL},
+    };
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store);
+    for (size_t i = 0; i < 4; i++) {
+        write_row(store, &left[i]);
+    }
+    assert_sound(store, NULL);
+    shr_state_close(state);
+}
+
+/* Where no state root is kept, no row of a tree belongs. */
+static void rows_of_a_tree_that_is_not_kept(void **unused) {
+    static const struct damage strays[] = {
+        {SHR_TABLE_ROOT, TOP("\xfb"), BYTES("\2" ZEROS32 ZEROS32),
+         "ROOT 00fffffffb: expected no row"},
+        {SHR_TABLE_ROOT_PAGES, HEIGHT("\2"), BYTES(""), "ROOT_PAGES 00000002: expected no row"},
+    };
+    struct shr_identity without = identity;
+    without.keep_root = SHR_KEEP_ROOT_NO;
+    for (size_t i = 0; i < 2; i++) {
+        struct shr_store *store = shr_store_new_memory();
+        struct shr_state *state = NULL;
+        struct shr_pair pair = {TEXT("a"), TEXT("b")};
+        struct shr_block_change change = {.height = 1, .pairs = &pair, .n_pairs = 1};
+        assert_ok(shr_state_open(&state, store, &without, false, err));
+        assert_ok(shr_state_apply(state, &change, false, err));
+        assert_sound(store, NULL);
+        write_row(store, &strays[i]);
+        assert_int_equal(check(store, NULL).findings, 1);
+        assert_non_null(strstr((char *)found.data, strays[i].finding));
+        shr_state_close(state);
+    }
 }
 
 /* --- Sound ones --- */
@@ -293,6 +360,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_states_pass),
         cmocka_unit_test(every_damage_is_found),
+        cmocka_unit_test(rows_of_a_tree_that_was_left),
+        cmocka_unit_test(rows_of_a_tree_that_is_not_kept),
         cmocka_unit_test(the_summary_counts),
         cmocka_unit_test(it_stops_when_enough_is_found),
         cmocka_unit_test(a_fork_and_its_base_go_together),
