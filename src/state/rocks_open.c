@@ -28,6 +28,11 @@
 #define OPEN_BYTES_MIN MIB
 /* A log that is read in a moment needs no writing out when closing. */
 #define CLOSE_LOG_BYTES_MAX (4 * MIB)
+#define ZSTD_LEVEL 1 /* most bytes are hashes: 3, the default, costs more and saves little */
+#define ZSTD_WINDOW_BITS (-14)
+/* Files of the first level beyond which writes are slowed down, and wait. */
+#define FRESH_FILES_SLOW 40
+#define FRESH_FILES_STOP 56
 #define BACKGROUND_JOBS 2
 #define LOG_HEADERS_ONLY 5 /* rocksdb::InfoLogLevel::HEADER_LEVEL */
 /* A database opened read-only beside its writer may lose a file between listing and opening. */
@@ -69,7 +74,8 @@ struct family_plan {
     size_t block_bytes;  /* of a data block, before compression */
     double bloom_bits;   /* per key; 0: point reads are rare */
     int compression, bottom_compression;
-    bool pages; /* read by page: filters are of a key's page, see shr_rocks_page_bytes */
+    int fresh_files; /* of the first level, gathered before they go down */
+    bool pages;      /* read by page: filters are of a key's page, see shr_rocks_page_bytes */
 };
 
 /* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters, on
@@ -78,22 +84,23 @@ struct family_plan {
  * misses the larger it is: small ones, several of which become one file. All buffers of all tables
  * fit the budget, so it is kept even when writing out falls behind. CHANGES and BLOCKS are written
  * in the order of their keys: with one compression for all levels, RocksDB moves their files down
- * without reading them. */
+ * without reading them. What is loaded as files (rocks_load.c) is gathered longer: those are few
+ * and large, and what goes down is merged with all that is below. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_META] = {1 * MIB, 3, 1, 4 * KIB, 0, rocksdb_lz4_compression, rocksdb_lz4_compression,
-                        false},
+                        8, false},
     [SHR_TABLE_LATEST] = {16 * MIB, 5, 2, 8 * KIB, 10, rocksdb_lz4_compression,
-                          rocksdb_lz4_compression, false},
+                          rocksdb_lz4_compression, 8, false},
     [SHR_TABLE_HISTORY] = {16 * MIB, 5, 2, 16 * KIB, 10, rocksdb_lz4_compression,
-                           rocksdb_zstd_compression, false},
+                           rocksdb_zstd_compression, 16, false},
     [SHR_TABLE_CHANGES] = {8 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
-                           rocksdb_zstd_compression, false},
+                           rocksdb_zstd_compression, 8, false},
     [SHR_TABLE_BLOCKS] = {2 * MIB, 3, 1, 4 * KIB, 0, rocksdb_zstd_compression,
-                          rocksdb_zstd_compression, false},
+                          rocksdb_zstd_compression, 8, false},
     [SHR_TABLE_ROOT] = {16 * MIB, 3, 1, 4 * KIB, 10, rocksdb_no_compression, rocksdb_no_compression,
-                        true},
+                        16, true},
     [SHR_TABLE_ROOT_PAGES] = {2 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
-                              rocksdb_zstd_compression, false},
+                              rocksdb_zstd_compression, 8, false},
 };
 
 /* The cache's parts have a lock each, and none keeps a block larger than itself: a table's filter
@@ -195,7 +202,12 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     rocksdb_options_set_bottommost_compression(options, plan->bottom_compression);
     rocksdb_options_set_compaction_style(options, rocksdb_level_compaction);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
-    rocksdb_options_set_level0_file_num_compaction_trigger(options, 8);
+    rocksdb_options_set_compression_options(options, ZSTD_WINDOW_BITS, ZSTD_LEVEL, 0, 0);
+    rocksdb_options_set_bottommost_compression_options(options, ZSTD_WINDOW_BITS, ZSTD_LEVEL, 0, 0,
+                                                       1);
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, plan->fresh_files);
+    rocksdb_options_set_level0_slowdown_writes_trigger(options, FRESH_FILES_SLOW);
+    rocksdb_options_set_level0_stop_writes_trigger(options, FRESH_FILES_STOP);
     rocksdb_options_set_max_bytes_for_level_base(options, 1024 * MIB);
     rocksdb_options_set_target_file_size_base(options, 64 * MIB);
     rocksdb_block_based_table_options_t *table = table_options(plan, cache);
