@@ -141,6 +141,7 @@ def test_files_that_go_away_meanwhile(own, daemon, tmp_path):
     one.flags.update(exit_at=None, pipeline_size=4)
     own.mine(5)
     one.start()
+    one.wait_log("the best chain has heights")  # it has found the files
     shutil.rmtree(copy)
     one.wait_tip(own)
     assert one.stop()[0] == 0

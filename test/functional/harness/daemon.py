@@ -112,7 +112,11 @@ class Daemon:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def wait_log(self, text, timeout=60):
-        wait_for(lambda: f"'{text}' in the log: {self.log()}", lambda: text in self.log(), timeout)
+        def found():
+            ended = self.process.poll()
+            assert text in self.log() or ended is None, f"ended {ended}: {self.log()}"
+            return text in self.log()
+        wait_for(lambda: f"'{text}' in the log: {self.log()}", found, timeout)
 
     def wait_exit(self, timeout=120):
         code = self.process.wait(timeout)
