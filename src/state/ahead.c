@@ -75,23 +75,25 @@ static int remove_pages(struct shr_state *state, uint32_t height, struct shr_bat
 }
 
 /* From the highest one down, a block a write: what a kill interrupts is gone on with. On disk each,
- * as what is loaded next is at once: a power cut must not bring these back beside it. */
+ * as what is loaded next is at once: a power cut must not bring these back beside it. Each list is
+ * looked for: damage may have put one at a height far above the others. */
 int shr_state_clear_ahead(struct shr_state *state, struct shrewd_error *err) {
     uint32_t first = state->now.has_tip ? state->now.tip.height + 1 : shr_state_floor(state);
     struct last last = {0};
     int code = find_last(state, first, &last, err);
-    for (uint64_t height = last.height; code == 0 && last.found && height >= first; height--) {
+    while (code == 0 && last.found) {
         struct shr_batch batch = {0};
-        code = remove_versions(state, (uint32_t)height, &batch, err);
+        code = remove_versions(state, last.height, &batch, err);
         if (code == 0) {
-            code = remove_pages(state, (uint32_t)height, &batch, err);
+            code = remove_pages(state, last.height, &batch, err);
         }
         if (code == 0) {
             code = shr_store_write(state->store, &batch, true, err);
         }
         shr_batch_free(&batch);
-        if (height == 0) {
-            break;
+        if (code == 0) {
+            last = (struct last){0};
+            code = find_last(state, first, &last, err);
         }
     }
     state->ahead = state->ahead && code != 0;
