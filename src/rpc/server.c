@@ -172,10 +172,8 @@ bool shr_server_stop(struct shr_server *server, uint32_t ms) {
     }
     uint64_t until_ms = shr_now_ms() + ms;
     atomic_store(&server->stopping, true);
+    /* HTTP threads may still have it in hand: it is closed when they have ended. */
     int fd = MHD_quiesce_daemon(server->daemon);
-    if (fd >= 0) {
-        close(fd);
-    }
     /* What still runs after most of the time is ended; a tenth is kept for sending answers. */
     bool drained = shr_workers_drain(server->workers, ms / 10 * 6);
     if (!drained) {
@@ -189,6 +187,9 @@ bool shr_server_stop(struct shr_server *server, uint32_t ms) {
     shr_hangups_stop(server->hangups);
     wait_answered(server, until_ms);
     MHD_stop_daemon(server->daemon);
+    if (fd >= 0) {
+        close(fd);
+    }
     free_server(server);
     return true;
 }
