@@ -42,6 +42,7 @@ struct world {
     _Atomic uint32_t height; /* of the tip */
     _Atomic bool stop;
     const char *_Atomic wrong;
+    _Atomic int code; /* of the call that failed */
     pthread_rwlock_t lock; /* for what follows */
     struct life *lives;    /* every block ever made; never removed */
     uint32_t n_lives;
@@ -118,6 +119,8 @@ static void *client_main(void *ctx) {
             usleep(1000);
             continue;
         }
+        /* The time first: a tip that was taken away before the call is then seen to have been. */
+        struct span span = {.from = atomic_load(&world->now)};
         uint32_t tip = atomic_load(&world->height);
         uint32_t back = rng_below(&rng, 8);
         /* Half ask for the tip; the rest for some height near it, a few for any. */
@@ -127,7 +130,6 @@ static void *client_main(void *ctx) {
                                                      : tip - back;
         struct shr_view_call call = {.view = "version", .height = height};
         struct shrewd_error err = {0};
-        struct span span = {.from = atomic_load(&world->now)};
         int code = shr_views_call(shr_lib_views(world->shrewd), &out, &call, NULL, &err);
         span.to = atomic_load(&world->now);
         if (code == SHREWD_ABOVE_TIP && span.from != span.to) {
@@ -136,6 +138,7 @@ static void *client_main(void *ctx) {
         const char *wrong =
             code != 0 ? "a call failed" : check(world, height, span, shr_buf_bytes(&out));
         if (wrong != NULL) {
+            atomic_store(&world->code, code);
             fail_world(world, wrong);
         }
         atomic_fetch_add(&world->historical, height != SHR_LATEST);
@@ -180,8 +183,8 @@ static bool add_block(struct world *world, const struct made_block *block, uint3
 
 static bool roll_back(struct world *world, uint32_t to) {
     uint32_t tip = atomic_load(&world->height);
+    atomic_store(&world->height, to); /* first: who sees the time below asks for no height above */
     uint64_t now = atomic_fetch_add(&world->now, 1) + 1;
-    atomic_store(&world->height, to);
     pthread_rwlock_wrlock(&world->lock);
     become_tip(&world->lives[world->best[to]], now);
     pthread_rwlock_unlock(&world->lock);
@@ -288,7 +291,7 @@ static void run_world(const struct shrewd_view_options *options, const char *db,
                   (unsigned long long)stats.cached, world->blocks, world->reorgs,
                   (unsigned long long)stats.evicted);
     if (wrong != NULL) {
-        fail_msg("%s", wrong);
+        fail_msg("%s (code %d)", wrong, atomic_load(&world->code));
     }
     assert_true(world->answers >= calls);
     assert_true(world->blocks + world->reorgs >= calls / ANSWERS_A_CHANGE / 2);
