@@ -42,7 +42,7 @@ struct world {
     _Atomic uint32_t height; /* of the tip */
     _Atomic bool stop;
     const char *_Atomic wrong;
-    _Atomic int code; /* of the call that failed */
+    _Atomic int code;      /* of the call that failed */
     pthread_rwlock_t lock; /* for what follows */
     struct life *lives;    /* every block ever made; never removed */
     uint32_t n_lives;
