@@ -1,6 +1,7 @@
 #include "cli/daemon.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "cli/blocks.h"
@@ -315,16 +316,20 @@ void shr_daemon_wait(struct shr_daemon *d) {
 
 /* True when the indexing thread ended in time. */
 static bool join_index(struct shr_daemon *d) {
-    struct timespec until;
     if (!d->threaded) {
         return true;
     }
     shr_stop_request(d->stop);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += STOP_INDEX_MS % 1000 * 1000000L;
-    until.tv_sec += STOP_INDEX_MS / 1000 + until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    return pthread_clockjoin_np(d->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+    struct pollfd ended = {.fd = d->finished.fd, .events = POLLIN};
+    uint64_t until = shr_now_ns() + STOP_INDEX_MS * UINT64_C(1000000);
+    while (!shr_stopped(&d->finished)) {
+        uint64_t now = shr_now_ns();
+        if (now >= until) {
+            return false;
+        }
+        poll(&ended, 1, (int)((until - now) / 1000000) + 1);
+    }
+    return pthread_join(d->thread, NULL) == 0;
 }
 
 bool shr_daemon_stop(struct shr_daemon *d) {

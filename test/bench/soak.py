@@ -3,6 +3,7 @@
 happen. Prints the daemon's memory every minute; it should be flat.
 
 Usage: soak.py BUILD_DIR [MINUTES]   (10 unless given)
+With a build of the presets asan or tsan, it fails when the sanitizer found anything.
 """
 import json
 import os
@@ -19,6 +20,7 @@ BUILD = pathlib.Path(sys.argv[1]).resolve()
 MINUTES = int(sys.argv[2]) if len(sys.argv) > 2 else 10
 os.environ.setdefault("SHREWD_BIN", str(BUILD / "shrewd"))
 os.environ.setdefault("SHREWD_GUESTS", str(BUILD / "guest"))
+os.environ.setdefault("TSAN_OPTIONS", f"suppressions={HERE.parent / 'tsan.supp'}")
 from harness.daemon import Daemon  # noqa: E402
 from harness.node import Node  # noqa: E402
 
@@ -50,6 +52,11 @@ def soak(node, daemon, script):
             print(f"minute {minute}: {rss_mib(daemon.process.pid):.1f} MiB resident, height "
                   f"{daemon.height()}", flush=True)
     print(wrk.communicate()[0])
+    # What a sanitizer found is in the code and the log of a process that ended by itself.
+    code, seconds = daemon.stop()
+    print(f"stopped in {seconds:.1f} s")
+    if code != 0 or "Sanitizer" in daemon.log():
+        sys.exit(f"the daemon ended {code}:\n{daemon.log()[-4000:]}")
 
 
 def main():
