@@ -269,10 +269,10 @@ static void check_tip(struct blocks *blocks) {
 
 /* Undo data are held of the blocks above the oldest height that can be read. */
 static void take_oldest(struct shr_check_run *run) {
-    bool sound = !run->has_fork && run->oldest > run->first && run->oldest <= run->last;
+    bool sound = !run->has_fork && run->oldest >= run->first && run->oldest <= run->last;
     if (run->has_pruned && !sound) {
         shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_PRUNED),
-                       "a height above the first and not above the tip, and none in a fork",
+                       "a height not below the first nor above the tip, and none in a fork",
                        "%" PRIu32, run->oldest);
     }
     bool pruned = run->has_pruned && sound;

@@ -138,7 +138,7 @@ int shr_reader_changed(struct shr_reader *reader, struct shr_block_record *block
     shr_key_list_clear(out);
     int code = held_block(reader, block, range->height, err);
     uint32_t oldest = shr_reader_oldest(reader);
-    if (code == 0 && block->height == oldest && oldest > shr_reader_first_height(reader)) {
+    if (code == 0 && block->height == oldest && shr_reader_pruned(reader)) {
         code = shr_fail(err, SHREWD_PRUNED,
                         "what block %u changed was pruned: the oldest height held is %u",
                         block->height, oldest);

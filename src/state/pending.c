@@ -182,6 +182,7 @@ int shr_pending_begin(struct shr_pending *pending, struct shrewd_error *err) {
             .tip = published->tip,
             .has_tip = published->has_tip,
             .oldest = published->oldest,
+            .pruned = published->pruned,
             .at = published->at,
         };
         pending->reader.at.ahead = true;

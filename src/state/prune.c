@@ -73,7 +73,7 @@ int shr_state_prune(struct shr_state *state, uint32_t oldest, uint64_t rows_max,
         return code;
     }
     uint32_t at = now->oldest;
-    if (at == state->identity.start_height) { /* never pruned: the first block has a list as well */
+    if (!now->pruned) { /* the first block has a list as well */
         code = prune_block(&prune, at, err);
     }
     while (code == 0 && at < oldest && (prune.batch.n < rows_max || at == now->oldest)) {
@@ -91,6 +91,7 @@ int shr_state_prune(struct shr_state *state, uint32_t oldest, uint64_t rows_max,
     if (code == 0) {
         *out = (struct shr_prune_step){.oldest = at, .rows = rows, .more = at < oldest};
         now->oldest = at;
+        now->pruned = true;
         code = shr_state_publish(state, err);
     }
     shr_buf_free(&prune.history_key);

@@ -20,6 +20,7 @@ static int make(struct shr_reader **out, struct shr_state *state, struct shrewd_
     reader->tip = state->now.tip;
     reader->has_tip = state->now.has_tip;
     reader->oldest = state->now.oldest;
+    reader->pruned = state->now.pruned;
     reader->at = state->now.at;
     atomic_init(&reader->refs, 1);
     *out = reader;

@@ -33,6 +33,11 @@ uint32_t shr_reader_oldest(struct shr_reader *reader) {
     return state->base != NULL ? shr_reader_oldest(state->base) : reader->oldest;
 }
 
+bool shr_reader_pruned(const struct shr_reader *reader) {
+    const struct shr_state *state = reader->state;
+    return state->base != NULL ? shr_reader_pruned(state->base) : reader->pruned;
+}
+
 int shr_reader_check_held(const struct shr_reader *reader, uint32_t height,
                           struct shrewd_error *err) {
     if (height >= reader->oldest) {

@@ -440,7 +440,7 @@ static int refuse_pruned(const struct shr_state *state, struct shrewd_error *err
 }
 
 static bool is_pruned(const struct shr_state *state) {
-    return state->base == NULL && state->now.oldest > state->identity.start_height;
+    return state->base == NULL && state->now.pruned;
 }
 
 int shr_state_rollback_all(struct shr_state *state, struct shrewd_error *err) {

@@ -183,10 +183,10 @@ static int check_tip(struct shr_store *store, const struct meta *meta, struct sh
     return code;
 }
 
-/* The oldest height held lies among the blocks held, and above the first; a fork has none. */
+/* The oldest height held lies among the blocks held; a fork has none. */
 static int check_pruned(const struct shr_store *store, const struct meta *meta,
                         struct shrewd_error *err) {
-    bool sound = meta->has_tip && !meta->has_fork && meta->oldest > meta->identity.start_height &&
+    bool sound = meta->has_tip && !meta->has_fork && meta->oldest >= meta->identity.start_height &&
                  meta->oldest <= meta->tip.height;
     return !meta->has_pruned || sound
                ? 0
@@ -445,6 +445,7 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     state->now.oldest = meta.has_pruned ? meta.oldest
                         : base == NULL  ? meta.identity.start_height
                                         : 0;
+    state->now.pruned = meta.has_pruned;
     return code != 0 || state->store->read_only ? code : shr_state_clear_ahead(state, err);
 }
 

@@ -162,6 +162,9 @@ int shr_reader_tip(struct shr_reader *reader, struct shr_block_record *out,
 uint32_t shr_reader_first_height(struct shr_reader *reader);
 /* The first height whose state can be read: the same, or above it in a pruned state. */
 uint32_t shr_reader_oldest(struct shr_reader *reader);
+/* Whether what that block and those below changed is gone (shr_state_prune), or never was here
+ * (found.h). */
+bool shr_reader_pruned(const struct shr_reader *reader);
 /* SHREWD_ABOVE_TIP (naming the tip), SHREWD_BELOW_START. */
 int shr_reader_block(struct shr_reader *reader, struct shr_block_record *out, uint32_t height,
                      struct shrewd_error *err);

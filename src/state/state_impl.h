@@ -16,6 +16,7 @@ struct shr_reader {
     struct shr_block_record tip;   /* the state's own; valid while has_tip */
     bool has_tip;
     uint32_t oldest; /* the first height whose versions are held; a fork's base has its own */
+    bool pruned;     /* what the block of `oldest` and those below changed is not known */
     struct shr_cache_at at;
     _Atomic size_t refs;
 };

@@ -115,7 +115,7 @@ static const struct damage damages[] = {
     {OPEN, SHR_TABLE_META, BYTES("tip"), BYTES("\xff\xff\xff\xff"), "out of range"},
     {OPEN, SHR_TABLE_META, BYTES("fork"), BYTES("abc"), "the fork row"},
     {OPEN, SHR_TABLE_META, BYTES("pruned"), BYTES("abc"), "'default', key 0x7072756e6564: the old"},
-    {OPEN, SHR_TABLE_META, BYTES("pruned"), HEIGHT("\1"), "not that of a block held"},
+    {OPEN, SHR_TABLE_META, BYTES("pruned"), HEIGHT("\0"), "not that of a block held"},
     {OPEN, SHR_TABLE_META, BYTES("pruned"), HEIGHT("\5"), "not that of a block held"},
     {OPEN, SHR_TABLE_BLOCKS, HEIGHT("\4"), GONE, "not the last block"},
     {PRUNE, SHR_TABLE_CHANGES, HEIGHT("\2"), GONE, "'changes', key 0x00000002: the list"},
