@@ -89,6 +89,7 @@ static int run(struct job *job, struct shrewd_error *err) {
     int code = read_flags(job, err);
     code = code != 0 ? code : open_dump(job, err);
     code = code != 0 ? code : shr_staging_begin(&job->staging, dir, err);
+    job->load.scratch = job->staging.folder;
     code = code != 0 ? code : read_module(job, err);
     code = code != 0 ? code : shr_store_open_rocks(&store, job->staging.made, &options, err);
     code = code != 0 ? code : shr_state_open(&state, store, &job->identity, false, err);

@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/hex.h"
-#include "state/pending.h"
+#include "state/found.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -62,30 +62,40 @@ static int wrong_line(const struct shr_load *load, uint64_t number, const char *
     return shr_fail(err, SHREWD_INVALID, "'%s' line %" PRIu64 ": %s", load->name, number, what);
 }
 
+/* What is read, line by line. */
+struct reading {
+    struct shr_found *found;
+    struct shr_block_record block; /* counts what is in it */
+    struct shr_buf key, value, before;
+};
+
 /* One line, as it was read. */
-static int take_line(const struct shr_load *load, struct shr_writes *writes, struct shr_bytes line,
+static int take_line(const struct shr_load *load, struct reading *in, struct shr_bytes line,
                      uint64_t number, struct shrewd_error *err) {
     if (line.len == 0 || line.data[line.len - 1] != '\n') {
         return wrong_line(load, number, "it does not end: the dump was cut short", err);
     }
-    struct shr_buf key = {0}, value = {0};
-    const char *wrong = line.len > LINE_MAX_BYTES
-                            ? "it is too long"
-                            : shr_dump_line(&key, &value, shr_bytes(line.data, line.len - 1));
-    if (wrong == NULL && writes->n_pairs > 0 &&
-        shr_bytes_cmp(writes->pairs[writes->n_pairs - 1].key, shr_buf_bytes(&key)) >= 0) {
+    const char *wrong =
+        line.len > LINE_MAX_BYTES
+            ? "it is too long"
+            : shr_dump_line(&in->key, &in->value, shr_bytes(line.data, line.len - 1));
+    struct shr_bytes key = shr_buf_bytes(&in->key), value = shr_buf_bytes(&in->value);
+    if (wrong == NULL && number > 1 && shr_bytes_cmp(shr_buf_bytes(&in->before), key) >= 0) {
         wrong = "its key does not come after the one before, as in a dump";
     }
-    if (wrong == NULL) {
-        shr_writes_add(writes, shr_buf_bytes(&key), shr_buf_bytes(&value));
+    if (wrong != NULL) {
+        return wrong_line(load, number, wrong, err);
     }
-    shr_buf_free(&value);
-    shr_buf_free(&key);
-    return wrong == NULL ? 0 : wrong_line(load, number, wrong, err);
+    shr_buf_set(&in->before, key);
+    in->block.n_keys++;
+    in->block.key_bytes += key.len;
+    in->block.value_bytes += value.len;
+    int code = shr_found_put(in->found, key, value, err);
+    return code == SHREWD_LIMIT ? shr_fail_in(err, code, "'%s' line %" PRIu64, load->name, number)
+                                : code;
 }
 
-static int read_lines(const struct shr_load *load, struct shr_writes *writes,
-                      struct shrewd_error *err) {
+static int read_lines(const struct shr_load *load, struct reading *in, struct shrewd_error *err) {
     char *line = NULL;
     size_t room = 0;
     ssize_t len;
@@ -96,7 +106,7 @@ static int read_lines(const struct shr_load *load, struct shr_writes *writes,
         if (len < 0) {
             break;
         }
-        code = take_line(load, writes, shr_bytes(line, (size_t)len), number, err);
+        code = take_line(load, in, shr_bytes(line, (size_t)len), number, err);
     }
     if (code == 0 && !feof(load->from)) {
         code = shr_fail_errno(err, SHREWD_IO, "cannot read '%s'", load->name);
@@ -119,13 +129,16 @@ static int check_root(const struct shr_load *load, struct shrewd_error *err) {
 }
 
 int shr_load_dump(struct shr_load *load, struct shr_state *state, struct shrewd_error *err) {
-    struct shr_writes *writes = shr_writes_new(load->height, &load->hash);
-    int code = read_lines(load, writes, err);
-    if (code == 0) {
-        struct shr_block_change change = shr_writes_change(writes);
-        code = shr_state_apply(state, &change, true, err);
-    }
-    shr_writes_free(writes);
-    code = code != 0 ? code : shr_state_tip(state, &load->loaded, err);
+    struct reading in = {.block = {.height = load->height, .hash = load->hash}};
+    int code =
+        shr_found_begin(&in.found, state, load->height, load->scratch, SHR_FOUND_MEMORY, err);
+    code = code != 0 ? code : read_lines(load, &in, err);
+    in.block.total_keys = in.block.n_keys;
+    code = code != 0 ? code : shr_found_block(in.found, &in.block, err);
+    code = code != 0 ? code : shr_found_end(in.found, &load->loaded, err);
+    shr_found_free(in.found);
+    shr_buf_free(&in.before);
+    shr_buf_free(&in.value);
+    shr_buf_free(&in.key);
     return code != 0 ? code : check_root(load, err);
 }

@@ -16,12 +16,14 @@ struct shr_load {
     uint32_t height;                /* the block that the dump is of */
     struct shr_hash hash;           /* that block's */
     const struct shr_hash *root;    /* what it must have; NULL: any */
+    const char *scratch;            /* a folder for a file without a name */
     struct shr_block_record loaded; /* out */
 };
 
-/* Reads a dump to its end and applies it as the block of that height: the state's first one. Takes
- * memory for all of it. SHREWD_INVALID, naming the line: malformed, cut short, or not in a dump's
- * order; SHREWD_MISMATCH: another root than the one wanted, and the state is to be thrown away. */
+/* Reads a dump to its end into an empty state, which begins with that height (found.h). Takes
+ * bounded memory. After a failure the state is to be thrown away. SHREWD_INVALID, naming the line:
+ * malformed, cut short, or not in a dump's order; SHREWD_MISMATCH: another root than the one
+ * wanted. */
 int shr_load_dump(struct shr_load *load, struct shr_state *state, struct shrewd_error *err);
 
 #endif

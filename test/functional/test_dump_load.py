@@ -1,6 +1,9 @@
 """`shrewd load`: a dump is a database again, of one height, and goes on from there; what is not a
 whole dump of that state is refused, and nothing is left."""
 import json
+import pathlib
+import re
+import subprocess
 
 import pytest
 from harness import paths
@@ -82,6 +85,32 @@ def test_what_is_no_such_dump_is_refused(dumped, tmp_path):
     assert "no --expect-root" in done.stdout
     done = load("-", tmp_path / "db", flags, input=text, check=DATABASE)
     assert "holds something already" in done.stderr
+
+
+def peak_mb(pid):
+    """The most memory a process has had so far."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024
+
+
+def test_memory_does_not_grow_with_the_dump(dumped, tmp_path):
+    """Fed 200 MB of keys and values, it has taken as much as after 30."""
+    _, _, flags = dumped
+    words = [word for name, value in flags.items() if name != "expect-root"
+             for word in (f"--{name}", str(value))]
+    peaks = {}
+    with subprocess.Popen([paths.SHREWD, "load", "-", "--db-path", tmp_path / "db", *words],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        for i in range(100000):
+            one.stdin.write(f"{i:08x} {i:08x}{'5a' * 2000}\n")
+            if i in (15000, 99999):
+                one.stdin.flush()
+                peaks[i] = peak_mb(one.pid)
+        one.stdin.close()
+        said = one.stdout.read()
+        assert one.wait() == OK
+    assert "\n100000 keys\n" in said
+    assert peaks[99999] < peaks[15000] + 40, peaks
 
 
 def test_wrong_flags(dumped, tmp_path):
