@@ -171,17 +171,20 @@ static int gather(struct shr_settings *settings, const struct shr_command *comma
 }
 
 /* Rolling back needs the versions that pruning removes: all that a reorg may take back, and some,
- * as the chain may grow before it is followed. */
+ * as the chain may grow before it is followed. So does a snapshot that grows: all since its end. */
 static int check_prune(const struct shr_config *config, struct shrewd_error *err) {
     uint64_t least = (uint64_t)config->max_reorg_depth + PRUNE_MARGIN;
     if (config->prune != 0 && config->fork != NULL) {
         return shr_fail(err, SHREWD_INVALID,
                         "--prune: a database made with --fork cannot be pruned; leave one out");
     }
-    if (config->prune != 0 && config->snapshot_directory != NULL) {
+    if (config->prune != 0 && config->snapshot_directory != NULL &&
+        config->prune < config->snapshot_interval) {
         return shr_fail(err, SHREWD_INVALID,
-                        "--prune: a snapshot is made of every version, and pruning may remove one "
-                        "before it is in it; leave --snapshot-directory out, or --prune");
+                        "--prune: %u is too few: a snapshot goes on every %u blocks "
+                        "(--snapshot-interval), from where the one before ended; give %u at least, "
+                        "or a smaller interval",
+                        config->prune, config->snapshot_interval, config->snapshot_interval);
     }
     if (config->prune != 0 && config->prune < least) {
         return shr_fail(err, SHREWD_INVALID,

@@ -66,6 +66,7 @@ static void print(const struct shr_config *config, const struct shr_snap_summary
     if (config->json) {
         json_t *object = json_object();
         json_object_set_new(object, "height", json_integer(done->height));
+        json_object_set_new(object, "oldest_height", json_integer(done->oldest));
         json_object_set_new(object, "hash", json_string(hash));
         json_object_set_new(object, "root", done->has_root ? json_string(root) : json_null());
         json_object_set_new(object, "parts", json_integer((json_int_t)done->parts));
@@ -75,8 +76,10 @@ static void print(const struct shr_config *config, const struct shr_snap_summary
         return;
     }
     shr_human_bytes(size, done->bytes);
-    printf("block %" PRIu32 " %s\nstate root %s\n%zu parts, %zu of them new, %s\n", done->height,
-           hash, done->has_root ? root : "not kept", done->parts, done->new_parts, size);
+    printf("block %" PRIu32 " %s\nstate root %s\nreadable from block %" PRIu32
+           " on\n%zu parts, %zu of them new, %s\n",
+           done->height, hash, done->has_root ? root : "not kept", done->oldest, done->parts,
+           done->new_parts, size);
 }
 
 int shr_cmd_snapshot(struct shr_config *config) {

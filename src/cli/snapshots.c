@@ -108,6 +108,8 @@ static bool take(struct shr_snapshots *s, uint32_t height) {
         s->failed = false;
         shr_info("snapshot", "'%s' has %zu parts (%zu new), up to block %" PRIu32, s->dir,
                  done.parts, done.new_parts, height);
+    } else if (code == SHREWD_PRUNED) { /* the tip has gone on meanwhile: another one is due */
+        return true;
     } else if (code != SHREWD_STOPPED && !s->failed) {
         shr_warn("snapshot", "no snapshot of block %" PRIu32 ": %s; trying again every minute",
                  height, err.message);

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "snapshot/base.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -69,7 +70,37 @@ static int still_ours(const struct creation *c, const struct shr_part *part, boo
     return code;
 }
 
-/* What is in the folder already, without the parts that a reorg has outdated. */
+static void begin_anew(struct creation *c) {
+    struct shr_identity identity = c->manifest.identity;
+    shr_manifest_free(&c->manifest);
+    c->manifest.identity = identity;
+}
+
+/* Without the parts that a reorg has outdated. */
+static int drop_outdated(struct creation *c, struct shrewd_error *err) {
+    bool ours = false;
+    int code = 0;
+    while (code == 0 && c->manifest.n_parts > 0) {
+        code = still_ours(c, &c->manifest.parts[c->manifest.n_parts - 1], &ours, err);
+        if (code != 0 || ours) {
+            break;
+        }
+        c->manifest.n_parts--;
+    }
+    if (code == 0 && c->manifest.n_parts == 0 && c->manifest.n_base > 0) {
+        code = still_ours(c, &c->manifest.base[0], &ours, err);
+        if (code == 0 && !ours) {
+            shr_warn("snapshot",
+                     "the one in '%s' begins with a block %" PRIu32
+                     " that is not the database's, or above what is wanted: begun anew",
+                     c->dir, c->manifest.base[0].to);
+            begin_anew(c);
+        }
+    }
+    return code;
+}
+
+/* What is in the folder already, as far as it is of our chain. */
 static int load(struct creation *c, const struct shr_identity *identity, struct shrewd_error *err) {
     int code = shr_manifest_read(&c->manifest, c->dir, err);
     if (code == SHREWD_NOT_FOUND) {
@@ -77,22 +108,33 @@ static int load(struct creation *c, const struct shr_identity *identity, struct 
         return 0;
     }
     code = code != 0 ? code : check_identity(&c->manifest.identity, identity, c->dir, err);
-    while (code == 0 && c->manifest.n_parts > 0) {
-        bool ours = false;
-        code = still_ours(c, shr_manifest_last(&c->manifest), &ours, err);
-        if (code != 0 || ours) {
-            break;
-        }
-        c->manifest.n_parts--;
+    return code != 0 ? code : drop_outdated(c, err);
+}
+
+/* Of a pruned database, when there is nothing that goes on to where blocks are held. */
+static int add_base(struct creation *c, struct shrewd_error *err) {
+    uint32_t oldest = shr_reader_oldest(c->reader);
+    const struct shr_part *last = shr_manifest_last(&c->manifest);
+    if (!shr_reader_pruned(c->reader) || shr_manifest_next(&c->manifest) > oldest) {
+        return 0;
     }
-    return code;
+    if (last != NULL) {
+        shr_warn("snapshot",
+                 "the one in '%s' ends with block %" PRIu32 ", and what the blocks up to %" PRIu32
+                 " wrote was pruned since: begun anew, with the state after block %" PRIu32
+                 "; to go on instead, prune less or take it more often",
+                 c->dir, last->to, oldest, oldest);
+        begin_anew(c);
+    }
+    int code =
+        shr_base_write(&c->manifest, c->dir, c->reader, oldest, PART_RAW_BYTES, c->stop, err);
+    c->new_parts += c->manifest.n_base;
+    return code != 0 ? code : shr_manifest_write(c->dir, &c->manifest, err);
 }
 
 static int add_parts(struct creation *c, struct shrewd_error *err) {
-    const struct shr_part *last = shr_manifest_last(&c->manifest);
-    uint64_t next = last == NULL ? c->manifest.identity.start_height : (uint64_t)last->to + 1;
-    int code = 0;
-    while (code == 0 && next <= c->height) {
+    int code = add_base(c, err);
+    for (uint64_t next = shr_manifest_next(&c->manifest); code == 0 && next <= c->height;) {
         struct shr_part part;
         code = shr_part_write(&part, c->dir, c->reader, (uint32_t)next, c->height, PART_RAW_BYTES,
                               c->stop, err);
@@ -111,6 +153,15 @@ static bool is_part_name(const char *name) {
     return len > 4 && strcmp(name + len - 4, ".zst") == 0;
 }
 
+static bool has_name(const struct shr_part *parts, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(parts[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Files that no manifest names any more. */
 static void remove_outdated(const struct creation *c) {
     DIR *dir = opendir(c->dir);
@@ -118,42 +169,32 @@ static void remove_outdated(const struct creation *c) {
         return;
     }
     for (struct dirent *item; (item = readdir(dir)) != NULL;) {
-        bool named = !is_part_name(item->d_name);
-        for (size_t i = 0; !named && i < c->manifest.n_parts; i++) {
-            named = strcmp(c->manifest.parts[i].name, item->d_name) == 0;
-        }
-        if (!named) {
+        if (is_part_name(item->d_name) &&
+            !has_name(c->manifest.base, c->manifest.n_base, item->d_name) &&
+            !has_name(c->manifest.parts, c->manifest.n_parts, item->d_name)) {
             unlinkat(dirfd(dir), item->d_name, 0);
         }
     }
     closedir(dir);
 }
 
-static void sum_up(struct shr_snap_summary *out, const struct shr_manifest *manifest,
-                   size_t new_parts) {
+void shr_snap_sum_up(struct shr_snap_summary *out, const struct shr_manifest *manifest,
+                     size_t new_parts) {
     const struct shr_part *last = shr_manifest_last(manifest);
     *out = (struct shr_snap_summary){.height = last->to,
+                                     .oldest = shr_manifest_oldest(manifest),
                                      .block = last->block,
                                      .has_root = last->has_root,
                                      .root = last->root,
-                                     .parts = manifest->n_parts,
+                                     .parts = manifest->n_base + manifest->n_parts,
                                      .new_parts = new_parts,
                                      .bytes = shr_manifest_bytes(manifest)};
 }
 
-static int settle_height(struct creation *c, const struct shr_identity *identity,
-                         struct shrewd_error *err) {
+static int settle_height(struct creation *c, struct shrewd_error *err) {
     struct shr_block_record block;
     int code = c->height == UINT32_MAX ? shr_reader_tip(c->reader, &block, err)
-                                       : shr_reader_block(c->reader, &block, c->height, err);
-    if (code == 0 && shr_reader_oldest(c->reader) != identity->start_height) {
-        code = shr_fail(err, SHREWD_UNSUPPORTED,
-                        "the database was pruned: what blocks below %" PRIu32
-                        " wrote is gone, so no snapshot can be made from it; make it from one "
-                        "that was not, or keep one growing from the start "
-                        "(--snapshot-directory)",
-                        shr_reader_oldest(c->reader));
-    }
+                                       : shr_reader_held(c->reader, &block, c->height, err);
     c->height = block.height;
     return code;
 }
@@ -171,17 +212,31 @@ int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const
                    : shr_dir_make(dir, err);
     code = code != 0 ? code : lock_dir(&lock, dir, err);
     code = code != 0 ? code : shr_reader_open(&c.reader, state, err);
-    code = code != 0 ? code : settle_height(&c, &identity, err);
+    code = code != 0 ? code : settle_height(&c, err);
     code = code != 0 ? code : load(&c, &identity, err);
     code = code != 0 ? code : add_parts(&c, err);
     if (code == 0) {
         remove_outdated(&c);
-        sum_up(out, &c.manifest, c.new_parts);
+        shr_snap_sum_up(out, &c.manifest, c.new_parts);
     }
     shr_manifest_free(&c.manifest);
     shr_reader_close(c.reader);
     if (lock >= 0) {
         close(lock);
+    }
+    return code;
+}
+
+static int verify_parts(const struct shr_part *parts, size_t n, const char *dir,
+                        struct shr_stop *stop, struct shrewd_error *err) {
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < n; i++) {
+        char *path = shr_asprintf("%s/%s", dir, parts[i].name);
+        code = shr_part_verify(&parts[i], path, err);
+        free(path);
+        if (code == 0 && shr_stopped(stop)) {
+            code = shr_fail(err, SHREWD_STOPPED, "stopped");
+        }
     }
     return code;
 }
@@ -193,19 +248,13 @@ int shr_snap_verify(struct shr_snap_summary *out, const char *dir, struct shr_st
     if (code != 0) {
         return code;
     }
-    if (manifest.n_parts == 0) {
+    if (shr_manifest_last(&manifest) == NULL) {
         code = shr_fail(err, SHREWD_CORRUPT, "the snapshot in '%s' has no part", dir);
     }
-    for (size_t i = 0; code == 0 && i < manifest.n_parts; i++) {
-        char *path = shr_asprintf("%s/%s", dir, manifest.parts[i].name);
-        code = shr_part_verify(&manifest.parts[i], path, err);
-        free(path);
-        if (code == 0 && shr_stopped(stop)) {
-            code = shr_fail(err, SHREWD_STOPPED, "stopped");
-        }
-    }
+    code = code != 0 ? code : verify_parts(manifest.base, manifest.n_base, dir, stop, err);
+    code = code != 0 ? code : verify_parts(manifest.parts, manifest.n_parts, dir, stop, err);
     if (code == 0) {
-        sum_up(out, &manifest, 0);
+        shr_snap_sum_up(out, &manifest, 0);
     }
     shr_manifest_free(&manifest);
     return code;

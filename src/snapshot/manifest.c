@@ -10,9 +10,11 @@
 
 #define FORMAT "shrewd-snapshot"
 #define VERSION 1
+#define VERSION_BASE 2 /* with a base; shrewds that know of none must not pass over it */
 #define DUMP_FLAGS (JSON_INDENT(1) | JSON_SORT_KEYS | JSON_ENSURE_ASCII)
 
 void shr_manifest_free(struct shr_manifest *manifest) {
+    free(manifest->base);
     free(manifest->parts);
     *manifest = (struct shr_manifest){0};
 }
@@ -23,16 +25,38 @@ void shr_manifest_add(struct shr_manifest *manifest, const struct shr_part *part
     manifest->parts[manifest->n_parts++] = *part;
 }
 
+void shr_manifest_add_base(struct shr_manifest *manifest, const struct shr_part *part) {
+    manifest->base =
+        shr_realloc_array(manifest->base, manifest->n_base + 1, sizeof *manifest->base);
+    manifest->base[manifest->n_base++] = *part;
+}
+
+uint32_t shr_manifest_oldest(const struct shr_manifest *manifest) {
+    return manifest->n_base > 0 ? manifest->base[0].to : manifest->identity.start_height;
+}
+
 const struct shr_part *shr_manifest_last(const struct shr_manifest *manifest) {
-    return manifest->n_parts == 0 ? NULL : &manifest->parts[manifest->n_parts - 1];
+    return manifest->n_parts > 0  ? &manifest->parts[manifest->n_parts - 1]
+           : manifest->n_base > 0 ? &manifest->base[manifest->n_base - 1]
+                                  : NULL;
+}
+
+uint64_t shr_manifest_next(const struct shr_manifest *manifest) {
+    const struct shr_part *last = shr_manifest_last(manifest);
+    return last == NULL ? manifest->identity.start_height : (uint64_t)last->to + 1;
+}
+
+static uint64_t bytes_of(const struct shr_part *parts, size_t n) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        bytes += parts[i].bytes;
+    }
+    return bytes;
 }
 
 uint64_t shr_manifest_bytes(const struct shr_manifest *manifest) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < manifest->n_parts; i++) {
-        bytes += manifest->parts[i].bytes;
-    }
-    return bytes;
+    return bytes_of(manifest->base, manifest->n_base) +
+           bytes_of(manifest->parts, manifest->n_parts);
 }
 
 /* --- Writing --- */
@@ -66,19 +90,28 @@ static json_t *part_json(const struct shr_part *part) {
     return object;
 }
 
+static json_t *parts_json(const struct shr_part *parts, size_t n) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(array, part_json(&parts[i]));
+    }
+    return array;
+}
+
 static json_t *manifest_json(const struct shr_manifest *manifest) {
     const struct shr_part *last = shr_manifest_last(manifest);
     json_t *object = json_object();
     json_object_set_new(object, "format", json_string(FORMAT));
-    json_object_set_new(object, "version", json_integer(VERSION));
+    json_object_set_new(object, "version",
+                        json_integer(manifest->n_base > 0 ? VERSION_BASE : VERSION));
     json_object_set_new(object, "genesis", hash_text(&manifest->identity.genesis));
     json_object_set_new(object, "module_sha256", digest_text(&manifest->identity.module_hash));
     json_object_set_new(object, "start_height", json_integer(manifest->identity.start_height));
-    json_t *parts = json_array();
-    for (size_t i = 0; i < manifest->n_parts; i++) {
-        json_array_append_new(parts, part_json(&manifest->parts[i]));
+    if (manifest->n_base > 0) {
+        json_object_set_new(object, "oldest_height", json_integer(shr_manifest_oldest(manifest)));
+        json_object_set_new(object, "base", parts_json(manifest->base, manifest->n_base));
     }
-    json_object_set_new(object, "parts", parts);
+    json_object_set_new(object, "parts", parts_json(manifest->parts, manifest->n_parts));
     if (last != NULL) {
         json_object_set_new(object, "height", json_integer(last->to));
         json_object_set_new(object, "block_hash", hash_text(&last->block));
@@ -159,9 +192,30 @@ static void decode_part(struct decoding *in, struct shr_part *part, const json_t
     if (part->has_root) {
         hash(in, &part->root, object, "state_root", false);
     }
-    shr_part_name(part); /* a name read from a file could lead anywhere */
     if (part->to < part->from) {
         wrong(in, "a part ends before it begins");
+    }
+}
+
+static void decode_base(struct decoding *in, struct shr_manifest *out, const json_t *base) {
+    if (base != NULL && json_array_size(base) == 0) {
+        wrong(in, "the list of what it begins with is empty");
+    }
+    for (size_t i = 0; in->wrong == NULL && i < json_array_size(base); i++) {
+        struct shr_part part;
+        decode_part(in, &part, json_array_get(base, i));
+        part.base = true;
+        part.index = (uint32_t)i;
+        shr_part_name(&part); /* a name read from a file could lead anywhere */
+        if (part.from != part.to || part.from < out->identity.start_height) {
+            wrong(in, "what it begins with is not of one height");
+        }
+        shr_manifest_add_base(out, &part);
+        const struct shr_part *first = &out->base[0];
+        if (part.to != first->to || !shr_hash_eq(&part.block, &first->block) ||
+            part.has_root != first->has_root || !shr_hash_eq(&part.root, &first->root)) {
+            wrong(in, "what it begins with is not of one block");
+        }
     }
 }
 
@@ -169,14 +223,13 @@ static void decode_parts(struct decoding *in, struct shr_manifest *out, const js
     if (!json_is_array(parts)) {
         wrong(in, "the list of parts is missing");
     }
-    uint64_t next = out->identity.start_height;
     for (size_t i = 0; in->wrong == NULL && i < json_array_size(parts); i++) {
         struct shr_part part;
         decode_part(in, &part, json_array_get(parts, i));
-        if (part.from != next) {
+        shr_part_name(&part);
+        if (part.from != shr_manifest_next(out)) {
             wrong(in, "the parts leave out a block");
         }
-        next = (uint64_t)part.to + 1;
         shr_manifest_add(out, &part);
     }
 }
@@ -188,11 +241,11 @@ static int check_format(const json_t *object, const char *origin, struct shrewd_
         return shr_fail(err, SHREWD_MISMATCH, "'%s' is not the manifest of a shrewd snapshot",
                         origin);
     }
-    if (version != VERSION) {
+    if (version != VERSION && version != VERSION_BASE) {
         return shr_fail(err, SHREWD_MISMATCH,
-                        "the snapshot '%s' has version %lld and this shrewd reads version %d: use "
+                        "the snapshot '%s' has version %lld and this shrewd reads %d and %d: use "
                         "the shrewd that made it, or a newer one",
-                        origin, (long long)version, VERSION);
+                        origin, (long long)version, VERSION, VERSION_BASE);
     }
     return 0;
 }
@@ -215,6 +268,7 @@ int shr_manifest_decode(struct shr_manifest *out, struct shr_bytes text, const c
         out->identity.start_height = (uint32_t)number(&in, object, "start_height", UINT32_MAX - 1);
         hash(&in, &out->identity.genesis, object, "genesis", true);
         hash(&in, &out->identity.module_hash, object, "module_sha256", false);
+        decode_base(&in, out, json_object_get(object, "base"));
         decode_parts(&in, out, json_object_get(object, "parts"));
         shr_manifest_encode(&again, out);
         if (!shr_bytes_eq(shr_buf_bytes(&again), text)) {

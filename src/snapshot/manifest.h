@@ -13,13 +13,21 @@
 
 struct shr_manifest {
     struct shr_identity identity;
-    struct shr_part *parts; /* in order of height, without gaps, from the start height on */
-    size_t n_parts;
+    struct shr_part *base;  /* of a pruned database: the state after its oldest height (base.h) */
+    struct shr_part *parts; /* in order of height, without gaps, from the start height on, or from
+                               the one after the base */
+    size_t n_base, n_parts;
 };
 
 void shr_manifest_free(struct shr_manifest *manifest); /* fine on {0} */
 void shr_manifest_add(struct shr_manifest *manifest, const struct shr_part *part);
-/* The last part; NULL when there is none. Its `to`, `block` and `root` are the snapshot's. */
+void shr_manifest_add_base(struct shr_manifest *manifest, const struct shr_part *part);
+/* The first height that what is restored can be read at. */
+uint32_t shr_manifest_oldest(const struct shr_manifest *manifest);
+/* The first height that the next part must have. */
+uint64_t shr_manifest_next(const struct shr_manifest *manifest);
+/* The last part, or of the base; NULL when there is none. Its `to`, `block` and `root` are the
+ * snapshot's. */
 const struct shr_part *shr_manifest_last(const struct shr_manifest *manifest);
 uint64_t shr_manifest_bytes(const struct shr_manifest *manifest);
 

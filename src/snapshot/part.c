@@ -22,8 +22,13 @@
 void shr_part_name(struct shr_part *part) {
     char hex[17];
     shr_hex_write(hex, shr_bytes(part->sha256.b, 8));
-    snprintf(part->name, sizeof part->name, "%09" PRIu32 "-%09" PRIu32 "-%s.zst", part->from,
-             part->to, hex);
+    if (part->base) {
+        snprintf(part->name, sizeof part->name, "base-%09" PRIu32 "-%05" PRIu32 "-%s.zst", part->to,
+                 part->index, hex);
+    } else {
+        snprintf(part->name, sizeof part->name, "%09" PRIu32 "-%09" PRIu32 "-%s.zst", part->from,
+                 part->to, hex);
+    }
 }
 
 /* --- Writing --- */
@@ -115,6 +120,22 @@ static int write_blocks(struct writer *writer, struct shr_part *part, uint32_t l
     return code;
 }
 
+int shr_part_keep(struct shr_part *part, const char *dir, const char *staged,
+                  struct shr_zout *stream, struct shrewd_error *err) {
+    int code = shr_zout_close(stream, &part->sha256, &part->bytes, err);
+    if (code != 0) {
+        return code;
+    }
+    shr_part_name(part);
+    char *path = shr_asprintf("%s/%s", dir, part->name);
+    if (rename(staged, path) != 0) {
+        code = shr_fail_errno(err, SHREWD_IO, "cannot rename '%s' to '%s'", staged, path);
+        unlink(staged);
+    }
+    free(path);
+    return code;
+}
+
 int shr_part_write(struct shr_part *out, const char *dir, struct shr_reader *reader, uint32_t from,
                    uint32_t last, uint64_t raw_max, struct shr_stop *stop,
                    struct shrewd_error *err) {
@@ -125,19 +146,10 @@ int shr_part_write(struct shr_part *out, const char *dir, struct shr_reader *rea
     if (code == 0) {
         code = write_blocks(&writer, out, last, raw_max, stop, err);
         if (code == 0) {
-            code = shr_zout_close(writer.stream, &out->sha256, &out->bytes, err);
+            code = shr_part_keep(out, dir, staged, writer.stream, err);
         } else {
             shr_zout_drop(writer.stream);
         }
-    }
-    if (code == 0) {
-        shr_part_name(out);
-        char *path = shr_asprintf("%s/%s", dir, out->name);
-        if (rename(staged, path) != 0) {
-            code = shr_fail_errno(err, SHREWD_IO, "cannot rename '%s' to '%s'", staged, path);
-            unlink(staged);
-        }
-        free(path);
     }
     shr_buf_free(&writer.line);
     shr_buf_free(&writer.value);
@@ -147,7 +159,7 @@ int shr_part_write(struct shr_part *out, const char *dir, struct shr_reader *rea
 
 /* --- Reading --- */
 
-static int damaged(const struct shr_part *part, struct shrewd_error *err, const char *what) {
+int shr_part_damaged(const struct shr_part *part, struct shrewd_error *err, const char *what) {
     return shr_fail(err, SHREWD_CORRUPT,
                     "the snapshot's part '%s' is damaged: %s; fetch it again, or take another "
                     "snapshot",
@@ -173,14 +185,20 @@ int shr_part_verify(const struct shr_part *part, const char *path, struct shrewd
     if (ferror(file)) {
         code = shr_fail_errno(err, SHREWD_IO, "cannot read the snapshot's part '%s'", path);
     } else if (bytes != part->bytes) {
-        code = damaged(part, err, "its size is not what the manifest says");
+        code = shr_part_damaged(part, err, "its size is not what the manifest says");
     } else if (!shr_hash_eq(&found, &part->sha256)) {
-        code = damaged(part, err, "its SHA-256 is not what the manifest says");
+        code = shr_part_damaged(part, err, "its SHA-256 is not what the manifest says");
     }
     shr_digest_free(digest);
     free(chunk);
     fclose(file);
     return code;
+}
+
+int shr_part_fault(const struct shr_part *part, int code, struct shrewd_error *err) {
+    return code == SHREWD_CORRUPT || code == SHREWD_INVALID || code == SHREWD_LIMIT
+               ? shr_fail_in(err, SHREWD_CORRUPT, "part '%s'", part->name)
+               : code;
 }
 
 /* One block as the part has it. */
@@ -265,7 +283,8 @@ static int apply_block(const struct shr_part *part, struct shr_state *state,
         code = shr_state_block(state, &held, block->record.height, err);
     }
     if (code == 0 && !same_record(&held, &block->record)) {
-        code = damaged(part, err, "what it holds does not give the state root and counts it names");
+        code = shr_part_damaged(part, err,
+                                "what it holds does not give the state root and counts it names");
     }
     return code;
 }
@@ -276,7 +295,7 @@ static int apply_blocks(const struct shr_part *part, struct shr_state *state,
     struct shr_bytes magic;
     int code = shr_zin_take(stream, &magic, MAGIC_BYTES, err);
     if (code == 0 && !shr_bytes_eq(magic, shr_bytes_str(MAGIC))) {
-        code = damaged(part, err, "it does not begin as a part does");
+        code = shr_part_damaged(part, err, "it does not begin as a part does");
     }
     for (uint32_t height = part->from; code == 0; height++) {
         if (shr_stopped(stop)) {
@@ -284,7 +303,7 @@ static int apply_blocks(const struct shr_part *part, struct shr_state *state,
         }
         code = read_head(stream, block, err);
         if (code == 0 && block->record.height != height) {
-            code = damaged(part, err, "its blocks are not in order of height");
+            code = shr_part_damaged(part, err, "its blocks are not in order of height");
         }
         code = code != 0 ? code : read_pairs(stream, block, err);
         code = code != 0 ? code : apply_block(part, state, block, height == part->to, err);
@@ -311,12 +330,10 @@ int shr_part_apply(const struct shr_part *part, struct shr_state *state, const c
         (!shr_hash_eq(&found, &part->sha256) || !shr_hash_eq(&block.record.hash, &part->block) ||
          block.record.has_root != part->has_root ||
          !shr_hash_eq(&block.record.root, &part->root))) {
-        code = damaged(part, err, "it is not the file that the manifest describes");
+        code = shr_part_damaged(part, err, "it is not the file that the manifest describes");
     }
     shr_zin_close(stream);
     free(block.pairs);
     shr_buf_free(&block.bytes);
-    return code == SHREWD_CORRUPT || code == SHREWD_INVALID || code == SHREWD_LIMIT
-               ? shr_fail_in(err, SHREWD_CORRUPT, "part '%s'", part->name)
-               : code;
+    return shr_part_fault(part, code, err);
 }

@@ -13,6 +13,8 @@
 
 struct shr_part {
     char name[SHR_PART_NAME_MAX];
+    bool base; /* the `index`th file of what a snapshot begins with (base.h): from is to */
+    uint32_t index;
     uint32_t from, to;      /* heights, both held */
     uint64_t bytes;         /* of the file */
     uint64_t writes;        /* keys written by its blocks, together */
@@ -36,5 +38,13 @@ int shr_part_apply(const struct shr_part *part, struct shr_state *state, const c
                    struct shr_stop *stop, struct shrewd_error *err);
 /* The file's name, from its other fields. */
 void shr_part_name(struct shr_part *part);
+/* Ends the file that `stream` has written at `staged`, and gives it its name in `dir`. */
+struct shr_zout;
+int shr_part_keep(struct shr_part *part, const char *dir, const char *staged,
+                  struct shr_zout *stream, struct shrewd_error *err);
+/* SHREWD_CORRUPT, naming the part. */
+int shr_part_damaged(const struct shr_part *part, struct shrewd_error *err, const char *what);
+/* `code` as it is told of a part: a fault of what is in it is SHREWD_CORRUPT, and names it. */
+int shr_part_fault(const struct shr_part *part, int code, struct shrewd_error *err);
 
 #endif

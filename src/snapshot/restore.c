@@ -5,6 +5,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "node/download.h"
+#include "snapshot/base.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@ struct restoring {
     char *from; /* without a slash at its end */
     char *db_path;
     char *work, *parts_dir, *db_dir; /* beside db_path */
+    char *based;                     /* a file that is there once the base is whole in db_dir */
     int lock;
     struct shr_manifest manifest;
     struct shr_state *state;
@@ -154,6 +156,20 @@ static void close_state(struct restoring *r) {
     }
 }
 
+/* Whether what was built begins with what the snapshot begins with. */
+static int same_base(struct restoring *r, bool *same, struct shrewd_error *err) {
+    const struct shr_manifest *manifest = &r->manifest;
+    struct shr_block_record block;
+    uint32_t oldest = shr_manifest_oldest(manifest);
+    *same = shr_state_oldest(r->state) == oldest;
+    if (!*same || manifest->n_base == 0) {
+        return 0;
+    }
+    int code = shr_state_block(r->state, &block, oldest, err);
+    *same = code == 0 && shr_hash_eq(&block.hash, &manifest->base[0].block);
+    return code;
+}
+
 /* Takes what an earlier try has built back to the end of a part; *next is the part after it. False
  * when it was built from another snapshot. */
 static int find_place(struct restoring *r, size_t *next, bool *usable, struct shrewd_error *err) {
@@ -163,7 +179,12 @@ static int find_place(struct restoring *r, size_t *next, bool *usable, struct sh
     *next = 0;
     *usable = true;
     if (code == SHREWD_NOT_FOUND) {
+        *usable = manifest->n_base == 0 || access(r->based, F_OK) != 0;
         return 0;
+    }
+    code = code != 0 ? code : same_base(r, usable, err);
+    if (code != 0 || !*usable) {
+        return code;
     }
     while (code == 0 && *next < manifest->n_parts && manifest->parts[*next].to <= tip.height) {
         const struct shr_part *part = &manifest->parts[*next];
@@ -177,8 +198,8 @@ static int find_place(struct restoring *r, size_t *next, bool *usable, struct sh
     if (code != 0) {
         return code;
     }
-    uint32_t whole = *next == 0 ? manifest->identity.start_height : manifest->parts[*next - 1].to;
-    if (*next == 0) {
+    uint32_t whole = *next > 0 ? manifest->parts[*next - 1].to : shr_manifest_oldest(manifest);
+    if (*next == 0 && manifest->n_base == 0) {
         return shr_state_rollback_all(r->state, err);
     }
     return tip.height > whole ? shr_state_rollback(r->state, whole, err) : 0;
@@ -188,7 +209,11 @@ static int find_place(struct restoring *r, size_t *next, bool *usable, struct sh
 static int begin(struct restoring *r, size_t *next, struct shrewd_error *err) {
     bool usable = false;
     *next = 0;
-    int code = open_state(r, err);
+    int code = 0;
+    if (r->manifest.n_base > 0 && access(r->based, F_OK) != 0) {
+        code = shr_dir_remove(r->db_dir, err); /* there may be some of the base */
+    }
+    code = code != 0 ? code : open_state(r, err);
     if (code == 0) {
         code = find_place(r, next, &usable, err);
     }
@@ -202,6 +227,7 @@ static int begin(struct restoring *r, size_t *next, struct shrewd_error *err) {
     shr_warn("snapshot", "what an earlier try left in '%s' is of another snapshot: begun anew",
              r->db_dir);
     *next = 0;
+    unlink(r->based);
     code = shr_dir_remove(r->db_dir, err);
     return code != 0 ? code : open_state(r, err);
 }
@@ -238,20 +264,86 @@ static int fetch_part(const struct restoring *r, const struct shr_part *part, co
                : code;
 }
 
+/* The part's file, whole; fetched when it is not here. To be freed. */
+static int ready_part(const struct restoring *r, const struct shr_part *part, char **path,
+                      struct shrewd_error *err) {
+    *path = shr_asprintf("%s/%s", r->remote ? r->parts_dir : r->from, part->name);
+    return r->remote ? fetch_part(r, part, *path, err) : shr_part_verify(part, *path, err);
+}
+
+/* What was fetched is not needed any more. */
+static void drop_part(const struct restoring *r, const struct shr_part *part) {
+    char *path = shr_asprintf("%s/%s", r->parts_dir, part->name);
+    unlink(path);
+    free(path);
+}
+
 static int take_part(struct restoring *r, const struct shr_part *part, struct shrewd_error *err) {
-    char *path = shr_asprintf("%s/%s", r->remote ? r->parts_dir : r->from, part->name);
-    int code = r->remote ? fetch_part(r, part, path, err) : shr_part_verify(part, path, err);
+    char *path = NULL;
+    int code = ready_part(r, part, &path, err);
     code = code != 0 ? code : shr_part_apply(part, r->state, path, r->ask->stop, err);
     if (code == 0) {
         r->applied++;
         shr_info("snapshot", "restored up to block %" PRIu32 " of %" PRIu32, part->to,
                  shr_manifest_last(&r->manifest)->to);
-        if (r->remote) {
-            unlink(path);
-        }
+        drop_part(r, part);
     }
     free(path);
     return code;
+}
+
+/* --- What a pruned database's begins with --- */
+
+static int apply_base(struct restoring *r, struct shr_found *found, struct shrewd_error *err) {
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < r->manifest.n_base; i++) {
+        const struct shr_part *part = &r->manifest.base[i];
+        char *path = NULL;
+        code = ready_part(r, part, &path, err);
+        code = code != 0 ? code : shr_base_apply(part, found, path, r->ask->stop, err);
+        free(path);
+    }
+    return code;
+}
+
+static int check_base(struct restoring *r, const struct shr_block_record *made,
+                      struct shrewd_error *err) {
+    const struct shr_part *last = &r->manifest.base[r->manifest.n_base - 1];
+    return shr_hash_eq(&made->hash, &last->block) &&
+                   (!last->has_root || !made->has_root || shr_hash_eq(&made->root, &last->root))
+               ? 0
+               : shr_part_damaged(last, err,
+                                  "what it and those before hold is not the block and state root "
+                                  "that the manifest names");
+}
+
+/* All of it at once, or again: half a state has no root to tell whether it is right. */
+static int take_base(struct restoring *r, struct shrewd_error *err) {
+    struct shr_found *found = NULL;
+    struct shr_block_record made;
+    const struct shr_part *last = &r->manifest.base[r->manifest.n_base - 1];
+    int code = shr_found_begin(&found, r->state, last->to, r->work, SHR_FOUND_MEMORY, err);
+    code = code != 0 ? code : apply_base(r, found, err);
+    if (code == 0) {
+        code = shr_part_fault(last, shr_found_end(found, &made, err), err);
+    }
+    shr_found_free(found);
+    code = code != 0 ? code : check_base(r, &made, err);
+    code = code != 0 ? code : shr_file_write(r->based, shr_bytes_str("whole\n"), err);
+    for (size_t i = 0; code == 0 && i < r->manifest.n_base; i++) {
+        r->applied++;
+        drop_part(r, &r->manifest.base[i]);
+    }
+    if (code == 0) {
+        shr_info("snapshot", "restored the state after block %" PRIu32 ", of %" PRIu32, last->to,
+                 shr_manifest_last(&r->manifest)->to);
+    }
+    return code;
+}
+
+static int take_base_if_due(struct restoring *r, struct shrewd_error *err) {
+    bool due = r->manifest.n_base > 0 && access(r->based, F_OK) != 0;
+    return due ? take_base(r, err) : 0;
 }
 
 /* The whole must end as the manifest says. */
@@ -292,6 +384,7 @@ static int run(struct restoring *r, struct shrewd_error *err) {
     code = code != 0 ? code : make_work(r, err);
     code = code != 0 ? code : load_manifest(r, err);
     code = code != 0 ? code : begin(r, &next, err);
+    code = code != 0 ? code : take_base_if_due(r, err);
     for (; code == 0 && next < r->manifest.n_parts; next++) {
         code = take_part(r, &r->manifest.parts[next], err);
     }
@@ -308,22 +401,17 @@ int shr_snap_restore(struct shr_snap_summary *out, const struct shr_snap_restore
     r.work = shr_asprintf("%s.restore", r.db_path);
     r.parts_dir = shr_asprintf("%s/parts", r.work);
     r.db_dir = shr_asprintf("%s/db", r.work);
+    r.based = shr_asprintf("%s/based", r.work);
     int code = run(&r, err);
     if (code == 0) {
-        const struct shr_part *last = shr_manifest_last(&r.manifest);
-        *out = (struct shr_snap_summary){.height = last->to,
-                                         .block = last->block,
-                                         .has_root = last->has_root,
-                                         .root = last->root,
-                                         .parts = r.manifest.n_parts,
-                                         .new_parts = r.applied,
-                                         .bytes = shr_manifest_bytes(&r.manifest)};
+        shr_snap_sum_up(out, &r.manifest, r.applied);
     }
     close_state(&r);
     shr_manifest_free(&r.manifest);
     if (r.lock >= 0) {
         close(r.lock);
     }
+    free(r.based);
     free(r.db_dir);
     free(r.parts_dir);
     free(r.work);

@@ -10,18 +10,25 @@
 
 struct shr_snap_summary {
     uint32_t height;
+    uint32_t oldest; /* the first height that can be read */
     struct shr_hash block;
     bool has_root;
     struct shr_hash root;
-    size_t parts, new_parts; /* new_parts: written, or fetched and applied, by this call */
+    size_t parts, new_parts; /* with the base's; new_parts: written, or applied, by this call */
     uint64_t bytes;          /* of all parts */
 };
 
 /* Brings the snapshot in `dir` (made when absent) up to `height` (UINT32_MAX: the tip). Parts that
- * a reorg has outdated are replaced. SHREWD_MISMATCH: what is there is of another chain or
- * module; SHREWD_LOCKED: another process writes there; SHREWD_UNSUPPORTED: a fork. */
+ * a reorg has outdated are replaced. A pruned database's begins with the state after its oldest
+ * height (base.h); so does one, with a warning, when pruning has passed the end of what is there.
+ * SHREWD_MISMATCH: what is there is of another chain or module; SHREWD_PRUNED: the height is gone;
+ * SHREWD_LOCKED: another process writes there; SHREWD_UNSUPPORTED: a fork. */
 int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const char *dir,
                     uint32_t height, struct shr_stop *stop, struct shrewd_error *err);
+
+/* What a manifest says, which has a part. */
+void shr_snap_sum_up(struct shr_snap_summary *out, const struct shr_manifest *manifest,
+                     size_t new_parts);
 
 /* Reads every file of a snapshot in a folder, and compares sizes and hashes. */
 int shr_snap_verify(struct shr_snap_summary *out, const char *dir, struct shr_stop *stop,

@@ -1,6 +1,4 @@
 """--prune: old states go while indexing goes on, and are refused by name; the rest stays as it was."""
-import urllib.request
-
 import pytest
 
 from harness import paths
@@ -19,21 +17,13 @@ def chain(node):
     return node
 
 
-def oldest(daemon):
-    with urllib.request.urlopen(daemon.url + "/metrics") as page:
-        for line in page.read().decode().splitlines():
-            if line.startswith("shrewd_oldest_height "):
-                return int(line.split()[-1])
-    raise AssertionError("no metric shrewd_oldest_height")
-
-
 def test_old_states_are_refused_and_the_rest_stays(chain, daemon):
     whole = daemon(paths.guest("minimal"), node=chain, exit_at=TIP)
     whole.spawn()
     assert whole.wait_exit() == OK, whole.log()
     one = daemon(paths.guest("minimal"), node=chain, prune=KEEP, max_reorg_depth=DEPTH)
     one.start().wait_tip(chain)
-    wait_for("pruning", lambda: oldest(one) == TIP - KEEP)
+    wait_for("pruning", lambda: one.oldest_height() == TIP - KEEP)
     for height in (TIP, TIP - 7, TIP - KEEP):
         assert one.view("blocktracker", height=height) == (
             view(whole.db, whole.module, "blocktracker", height=height))
@@ -53,11 +43,11 @@ def test_old_states_are_refused_and_the_rest_stays(chain, daemon):
     # Once more without, and then with fewer.
     one.flags["prune"] = None
     one.start().wait_tip(chain)
-    assert oldest(one) == TIP - KEEP
+    assert one.oldest_height() == TIP - KEEP
     one.stop()
     one.flags["prune"] = KEEP + 5
     one.start().wait_tip(chain)
-    assert oldest(one) == TIP - KEEP
+    assert one.oldest_height() == TIP - KEEP
     one.stop()
     shrewd("rollback", "--db-path", one.db, "--height", TIP - KEEP, "--yes", check=OK)
     assert one.dump() == whole.dump("--height", TIP - KEEP)

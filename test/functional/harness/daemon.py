@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 from harness import paths
 from harness.node import AUTH
@@ -177,6 +178,14 @@ class Daemon:
         """The last height indexed; -1 before the first block."""
         answer = self.rpc.ask("metashrew_height")
         return int(answer["result"]) if answer.get("error") is None else -1
+
+    def oldest_height(self):
+        """The oldest height whose state can be read, as the metrics say."""
+        with urllib.request.urlopen(self.url + "/metrics") as page:
+            for line in page.read().decode().splitlines():
+                if line.startswith("shrewd_oldest_height "):
+                    return int(line.split()[-1])
+        raise AssertionError("no metric shrewd_oldest_height")
 
     def wait_height(self, height, timeout=120):
         def reached():

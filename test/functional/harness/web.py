@@ -1,0 +1,55 @@
+"""A web server for what is fetched: folders of files, with ranges and connections that break."""
+import http.server
+import pathlib
+import threading
+
+
+class Server:
+    """A folder over HTTP, with ranges. `cut`: after so many bytes of a part the connection ends, on
+    the first `cuts` requests."""
+
+    def __init__(self, folder, cut=None, cuts=0):
+        self.cuts = cuts
+        self.ranges = 0
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                path = pathlib.Path(folder, self.path.lstrip("/"))
+                if not path.is_file():
+                    self.send_error(404)
+                    return
+                body, start = path.read_bytes(), 0
+                asked = self.headers.get("Range")
+                if asked:
+                    server.ranges += 1
+                    start = int(asked.removeprefix("bytes=").split("-")[0])
+                    if start >= len(body):
+                        self.send_error(416)
+                        return
+                    self.send_response(206)
+                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                else:
+                    self.send_response(200)
+                self.send_header("Content-Length", str(len(body) - start))
+                self.end_headers()
+                if cut and server.cuts > 0 and path.suffix == ".zst":
+                    server.cuts -= 1
+                    self.wfile.write(body[start:start + cut])
+                    self.close_connection = True
+                    return
+                self.wfile.write(body[start:])
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
