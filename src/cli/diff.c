@@ -1,5 +1,6 @@
 /* shrewd diff: where two indexes part (diff/diff.h), and what it found, for people and as JSON. */
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/hex.h"
 #include "cli/blocks.h"
 #include "cli/database.h"
@@ -251,6 +252,7 @@ struct job {
     struct shr_diff_options options;
     struct shr_diff_result result;
     const char *names[2];
+    char *scratch; /* the folder of the modules' states */
     struct shr_stop stop;
     struct shrewd_error *err;
 };
@@ -307,10 +309,26 @@ static int open_modules(struct job *job, struct shr_engine *engine,
     return code != 0 ? code : first_block(job, &modules->start, job->err);
 }
 
+/* A folder for the databases of the modules: gone when the command ends. To be freed. */
+static char *make_scratch(struct shrewd_error *err) {
+    const char *parent = getenv("TMPDIR");
+    parent = parent != NULL && parent[0] != 0 ? parent : "/var/tmp";
+    char *path = shr_asprintf("%s/shrewd-diff.XXXXXX", parent);
+    if (mkdtemp(path) == NULL) {
+        shr_fail_errno(err, SHREWD_IO,
+                       "cannot make a folder for the states of the modules in '%s' (TMPDIR names "
+                       "another one)",
+                       parent);
+        free(path);
+        return NULL;
+    }
+    return path;
+}
+
 static int run_modules(void *ctx) {
     struct job *job = ctx;
     struct shr_engine *engine = NULL;
-    struct shr_diff_modules modules = {.options = job->options};
+    struct shr_diff_modules modules = {.options = job->options, .scratch = job->scratch};
     int code = shr_engine_new(&engine, job->err);
     code = code != 0 ? code : open_modules(job, engine, &modules);
     code = code != 0 ? code : shr_open_blocks(&modules.blocks, job->config, &job->stop, job->err);
@@ -328,10 +346,16 @@ static int run_modules(void *ctx) {
 
 static int compare_modules(struct job *job) {
     int code = shr_signals_install(&job->stop, job->err);
-    if (code == 0) {
-        code = shr_on_guest_stack(run_modules, job, job->err);
-        shr_signals_restore(&job->stop);
+    if (code != 0) {
+        return code;
     }
+    job->scratch = make_scratch(job->err);
+    code = job->scratch == NULL ? SHREWD_IO : shr_on_guest_stack(run_modules, job, job->err);
+    if (job->scratch != NULL) {
+        (void)shr_dir_remove(job->scratch, NULL);
+        free(job->scratch);
+    }
+    shr_signals_restore(&job->stop);
     return code;
 }
 

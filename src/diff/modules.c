@@ -1,5 +1,6 @@
 #include "diff/modules.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "diff/impl.h"
@@ -7,10 +8,16 @@
 #include "node/feed.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #define FEED_WAIT_MS 1000
 #define AGAIN_MS 100
 #define TOLD_EVERY_MS 10000
+/* A database lives as long as the run. */
+#define CACHE_BYTES ((size_t)32 << 20)
+#define WRITE_BUFFER_BYTES ((size_t)32 << 20)
+#define PRUNE_EVERY 16
+#define PRUNE_ROWS 100000
 
 struct run {
     const struct shr_diff_modules *job;
@@ -23,6 +30,19 @@ struct run {
     uint64_t told_ms;
 };
 
+static int open_store(struct run *run, int side, struct shr_store **out, struct shrewd_error *err) {
+    struct shr_rocks_options options = {
+        .create = true, .cache_bytes = CACHE_BYTES, .write_buffer_bytes = WRITE_BUFFER_BYTES};
+    if (run->job->scratch == NULL) {
+        *out = shr_store_new_memory();
+        return 0;
+    }
+    char *path = shr_asprintf("%s/%c", run->job->scratch, "ab"[side]);
+    int code = shr_store_open_rocks(out, path, &options, err);
+    free(path);
+    return code;
+}
+
 static int open_states(struct run *run, struct shrewd_error *err) {
     struct shr_hash genesis;
     int code = shr_source_genesis(run->job->blocks, &genesis, err);
@@ -34,8 +54,10 @@ static int open_states(struct run *run, struct shrewd_error *err) {
                 .module_hash = *shr_module_hash(run->job->modules[side]),
                 .keep_root = SHR_KEEP_ROOT_NO,
             };
+            struct shr_store *store = NULL;
+            code = open_store(run, side, &store, err);
             code =
-                shr_state_open(&run->states[side], shr_store_new_memory(), &identity, false, err);
+                code != 0 ? code : shr_state_open(&run->states[side], store, &identity, false, err);
         }
     }
     return code;
@@ -153,6 +175,18 @@ static int compare_block(struct run *run, struct shrewd_error *err) {
     return code != 0 || !result->differ ? code : shr_diff_values(&run->diff, err);
 }
 
+/* Blocks that were compared are not asked for again. */
+static int prune(struct run *run, uint32_t height, struct shrewd_error *err) {
+    int code = 0;
+    for (int side = 0; height % PRUNE_EVERY == 0 && side < 2 && code == 0; side++) {
+        struct shr_prune_step step = {.more = run->states[side] != NULL};
+        while (step.more && code == 0) {
+            code = shr_state_prune(run->states[side], height, PRUNE_ROWS, &step, err);
+        }
+    }
+    return code;
+}
+
 static int run_all(struct run *run, struct shrewd_error *err) {
     struct shr_diff_result *result = run->diff.result;
     uint32_t last = 0;
@@ -174,6 +208,7 @@ static int run_all(struct run *run, struct shrewd_error *err) {
         if (result->differ || result->chains_part || height == last) {
             break;
         }
+        code = code != 0 ? code : prune(run, height, err);
         if (shr_now_ms() - run->told_ms >= TOLD_EVERY_MS) {
             shr_info("diff", "the same up to block %" PRIu32 " of %" PRIu32, height, last);
             run->told_ms = shr_now_ms();

@@ -1,6 +1,6 @@
 /* modules.h: one module beside another, or beside an index, over the same blocks: where what they
- * write first parts. Each module that runs keeps its state in memory. What it means: doc/diff.md.
- */
+ * write first parts. Each module that runs keeps its state in a database of its own, which is pruned
+ * as it grows: memory is bounded. What it means: doc/diff.md. */
 #ifndef SHR_DIFF_MODULES_H
 #define SHR_DIFF_MODULES_H
 
@@ -13,6 +13,7 @@ struct shr_diff_modules {
     struct shr_diff_source index;
     struct shr_module *modules[2]; /* the first NULL with an index */
     const char *names[2];          /* borrowed, as all of this */
+    const char *scratch;           /* a folder for the databases, or NULL: they are in memory */
     struct shr_source *blocks;
     uint32_t start;                  /* the first block: the index's own first one */
     struct shr_diff_options options; /* `deep` is not looked at */

@@ -6,11 +6,12 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 from harness import paths, rockshrew
 from harness.chain import Chain
-from harness.daemon import Daemon, dump, shrewd
+from harness.daemon import ENVIRONMENT, Daemon, dump, shrewd
 from harness.node import Node
 from harness.rpc import RpcError
 
@@ -240,6 +241,36 @@ def test_two_modules(tmp_path):
             assert compare(*run, other, "--prefix", "0x78", check=DIFFER)["height"] == 37
         text = shrewd("diff", daemon.db, "--blocks", blocks, "--compare", other, check=DIFFER).stdout
         assert "the states differ from block 37 on" in text and 'key 0x78 "x"' in text
+
+
+PEAK = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:])
+print("\\npeak", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+sys.exit(done.returncode)
+"""
+
+
+def peak_mb(*words, check, **environment):
+    """The most memory a command had: of a child of a small process, as a child starts out with what
+    its parent has."""
+    done = subprocess.run([sys.executable, "-c", PEAK, paths.SHREWD, *words], text=True,
+                          capture_output=True, check=False, env={**ENVIRONMENT, **environment})
+    assert done.returncode == check, done.stderr
+    return int(done.stdout.split("\npeak ")[-1])
+
+
+def test_memory_does_not_grow_with_what_modules_write(tmp_path):
+    """Two that keep 1 MiB a block each: after 400 blocks they have taken little more than
+    after 150, where all of it would be 500 MiB more."""
+    blocks = Chain(400).write(tmp_path / "blocks.dat")
+    heavy = FAILS.parent / "heavy.wat"
+    (tmp_path / "scratch").mkdir()
+    peaks = [peak_mb("diff", "--indexer", heavy, "--compare", heavy, "--blocks", blocks, "--height",
+                     str(height), check=SAME, TMPDIR=str(tmp_path / "scratch"))
+             for height in (150, 400)]
+    assert peaks[1] < peaks[0] + 150, peaks
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_two_modules_of_other_chains_and_wrong_flags(tmp_path):
