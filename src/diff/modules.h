@@ -1,6 +1,6 @@
 /* modules.h: one module beside another, or beside an index, over the same blocks: where what they
- * write first parts. Each module that runs keeps its state in a database of its own, which is pruned
- * as it grows: memory is bounded. What it means: doc/diff.md. */
+ * write first parts. Each module that runs keeps its state in a database of its own, which is
+ * pruned as it grows: memory is bounded. What it means: doc/diff.md. */
 #ifndef SHR_DIFF_MODULES_H
 #define SHR_DIFF_MODULES_H
 
