@@ -1,8 +1,8 @@
-/* The state tree's hashes. The low-level calls as in chain/hash.c: 95 ns a hash, which is all the
- * CPU's SHA instructions; two messages interleaved through those took 96 each. */
+/* The state tree's hashes: by the CPU's SHA instructions (root_sha.c), else by OpenSSL's low-level
+ * calls, as in chain/hash.c. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
-#include "state/root_page.h"
+#include "state/root_sha.h"
 
 #include "base/endian.h"
 
@@ -11,7 +11,7 @@
 #include <openssl/sha.h>
 #include <string.h>
 
-void shr_root_hash(uint8_t tag, const struct shr_root_job *jobs, size_t n) {
+void shr_root_hash_portable(uint8_t tag, const struct shr_root_job *jobs, size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint8_t message[1 + 2 * sizeof(struct shr_hash)];
         message[0] = tag;
@@ -21,6 +21,14 @@ void shr_root_hash(uint8_t tag, const struct shr_root_job *jobs, size_t n) {
         SHA256_Init(&ctx);
         SHA256_Update(&ctx, message, sizeof message);
         SHA256_Final(jobs[i].out->b, &ctx);
+    }
+}
+
+void shr_root_hash(uint8_t tag, const struct shr_root_job *jobs, size_t n) {
+    if (shr_root_sha_able()) {
+        shr_root_sha(tag, jobs, n);
+    } else {
+        shr_root_hash_portable(tag, jobs, n);
     }
 }
 

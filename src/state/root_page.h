@@ -59,7 +59,7 @@ struct shr_root_page {
 
 /* --- Hashes (root_hash.c) --- */
 
-/* out = SHA-256(tag || left || right); out may be left or right. */
+/* out = SHA-256(tag || left || right); out may be left or right, of no other job's in a call. */
 struct shr_root_job {
     const struct shr_hash *left, *right;
     struct shr_hash *out;
@@ -67,6 +67,8 @@ struct shr_root_job {
 #define SHR_ROOT_TAG_LEAF 0x00u
 #define SHR_ROOT_TAG_INNER 0x01u
 void shr_root_hash(uint8_t tag, const struct shr_root_job *jobs, size_t n);
+/* The same on any CPU. */
+void shr_root_hash_portable(uint8_t tag, const struct shr_root_job *jobs, size_t n);
 /* The subtree at `depth` bits that has exactly these leaves, sorted, different, alike in their
  * first `depth` bits. */
 void shr_root_leaves_top(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,

@@ -408,11 +408,34 @@ static void test_damaged(void **state) {
     shr_store_close(store);
 }
 
+/* Every last byte, which is all of a message's second block; one, two and more at a time. */
+static void test_hashes(void **state) {
+    struct rng rng = {11};
+    for (unsigned round = 0; round < 1024; round++) {
+        struct shr_hash in[10], left[5], want[5];
+        struct shr_root_job jobs[5], slow[5];
+        size_t n = 1 + round % 5;
+        uint8_t tag = round % 3 == 0 ? SHR_ROOT_TAG_LEAF : SHR_ROOT_TAG_INNER;
+        for (size_t i = 0; i < sizeof in; i++) {
+            ((uint8_t *)in)[i] = (uint8_t)rng_next(&rng);
+        }
+        for (size_t i = 0; i < n; i++) {
+            in[2 * i + 1].b[31] = (uint8_t)(round / 4 + i);
+            left[i] = in[2 * i];
+            slow[i] = (struct shr_root_job){&in[2 * i], &in[2 * i + 1], &want[i]};
+            jobs[i] = (struct shr_root_job){&left[i], &in[2 * i + 1], &left[i]};
+        }
+        shr_root_hash_portable(tag, slow, n);
+        shr_root_hash(tag, jobs, n);
+        assert_memory_equal(left, want, n * sizeof *want);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_long_paths), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_undone),     cmocka_unit_test(test_same_rows),
-        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_hashes),    cmocka_unit_test(test_long_paths),
+        cmocka_unit_test(test_random),    cmocka_unit_test(test_undone),
+        cmocka_unit_test(test_same_rows), cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
