@@ -8,49 +8,16 @@
 
 #include "base/alloc.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Below, another thread costs more than it saves. */
 #define THREADED_MIN 256
-#define THREADS_MAX 16u
 #define HASHED_AT_ONCE 512
+#define CACHE_LINE_BYTES 64
+#define FETCHED_BYTES (sizeof(struct shr_root_page) + sizeof(struct shr_root_inner))
 /* Leaves of a bucket and of what a block adds to it. */
 #define MERGED_USUAL ((size_t)2 * SHR_ROOT_BUCKET_MAX)
-
-/* --- Work in pieces, on several threads --- */
-
-struct work {
-    void (*piece)(void *ctx, size_t i);
-    void *ctx;
-    size_t n;
-    _Atomic size_t next;
-};
-
-static void *work_on(void *ctx) {
-    struct work *work = ctx;
-    for (size_t i; (i = atomic_fetch_add(&work->next, 1)) < work->n;) {
-        work->piece(work->ctx, i);
-    }
-    return NULL;
-}
-
-/* A thread that cannot be started is done without. */
-static void work_all(unsigned threads, size_t n, void (*piece)(void *ctx, size_t i), void *ctx) {
-    struct work work = {.piece = piece, .ctx = ctx, .n = n};
-    pthread_t ids[THREADS_MAX];
-    size_t started = 0;
-    for (unsigned i = 1; i < threads && i < n; i++) {
-        if (pthread_create(&ids[started], NULL, work_on, &work) == 0) {
-            started++;
-        }
-    }
-    work_on(&work);
-    for (size_t i = 0; i < started; i++) {
-        pthread_join(ids[i], NULL);
-    }
-}
 
 /* --- One subtree --- */
 
@@ -60,9 +27,10 @@ struct part {
     uint32_t height;
     struct shr_scans *scans; /* made when needed */
     struct shr_batch batch;
-    struct shr_buf list; /* of pages with a row */
-    struct shr_buf row;  /* scratch */
-    int64_t bytes;       /* by which the pages in memory grew */
+    size_t rows[SHR_ROOT_DEPTH_MAX + 1]; /* in `batch`, of pages of each depth */
+    struct shr_buf list;                 /* of pages with a row */
+    struct shr_buf row;                  /* scratch */
+    int64_t bytes;                       /* by which the pages in memory grew */
     int code;
     struct shrewd_error err;
 };
@@ -73,41 +41,17 @@ struct outcome {
     struct shr_root_top top; /* when changed */
 };
 
-static void leave_list(struct shr_root_list *list, struct shr_root_page *page) {
-    *(page->older != NULL ? &page->older->newer : &list->oldest) = page->newer;
-    *(page->newer != NULL ? &page->newer->older : &list->newest) = page->older;
-}
-
-static void join_list(struct shr_root_list *list, struct shr_root_page *page) {
-    page->older = list->newest;
-    page->newer = NULL;
-    *(list->newest != NULL ? &list->newest->newer : &list->oldest) = page;
-    list->newest = page;
-}
-
-/* A page is in memory now, below `above`; path: of any leaf below. Each part has lists of its
- * own; they share the top page, which is not counted. */
+/* A page is in memory now, below `above`; path: of any leaf below. */
 static void hold(struct part *part, struct shr_root_page *page, struct shr_root_page *above,
                  const struct shr_hash *path) {
     part->bytes += (int64_t)shr_root_page_bytes(page);
-    page->above = above;
-    if (above != NULL) {
-        if (above->depth > 0) { /* the top page is both parts' and is not written */
-            above->n++;
-        }
-        join_list(&part->root->lists[page->is_inner][shr_root_nibble(path, 0)], page);
-    }
+    shr_root_hold(part->root, page, above, path);
 }
 
 /* It is not any more. */
 static void release(struct part *part, struct shr_root_page *page, const struct shr_hash *path) {
     part->bytes -= (int64_t)shr_root_page_bytes(page);
-    if (page->above != NULL) {
-        if (page->above->depth > 0) {
-            page->above->n--;
-        }
-        leave_list(&part->root->lists[page->is_inner][shr_root_nibble(path, 0)], page);
-    }
+    shr_root_release(part->root, page, path);
 }
 
 static void add_row(struct part *part, const struct shr_root_page *page,
@@ -116,6 +60,7 @@ static void add_row(struct part *part, const struct shr_root_page *page,
     shr_batch_put(&part->batch, SHR_TABLE_ROOT, shr_root_key_bytes(&key),
                   shr_buf_bytes(&part->row));
     shr_root_list_add(&part->list, page->depth, path, full);
+    part->rows[page->depth]++;
 }
 
 static void add_full(struct part *part, struct shr_root_page *page, const struct shr_hash *path) {
@@ -160,6 +105,7 @@ static struct shr_root_page *build(struct part *part, struct shr_root_top *top,
         alike = same_nibble(leaves + at, n - at, depth);
         page->of.inner->pages[nibble] =
             build(part, &page->of.inner->slots[nibble], page, leaves + at, alike);
+        shr_root_slot_held(page->of.inner, nibble);
     }
     if (!is_inner) {
         shr_root_page_reserve(page, (uint32_t)n);
@@ -280,9 +226,18 @@ static void finish_inner(struct part *part, struct shr_root_page *page, uint16_t
                          const struct shr_hash *path, struct outcome *out) {
     out->changed = changed != 0;
     if (out->changed) {
+        page->of.inner->held |= changed; /* what changes holds something: nothing is removed */
         shr_root_inner_diff_encode(&part->row, page, changed);
         add_diff(part, page, path);
         shr_root_inner_top(&out->top, page->of.inner, changed);
+    }
+}
+
+/* An inner page is many lines of memory, of which hardly any is in the CPU's caches. */
+static void fetch_ahead(const struct shr_root_page *page) {
+    const char *at = (const char *)page;
+    for (size_t i = 0; page != NULL && i < FETCHED_BYTES; i += CACHE_LINE_BYTES) {
+        __builtin_prefetch(at + i);
     }
 }
 
@@ -299,6 +254,9 @@ static int update_page(struct part *part, struct shr_root_page **slot,
         bool slot_changed = false;
         unsigned nibble = shr_root_nibble(&news[at].key, page->depth);
         alike = same_nibble(news + at, n - at, page->depth);
+        if (at + alike < n) { /* the next one while this one is worked on */
+            fetch_ahead(page->of.inner->pages[shr_root_nibble(&news[at + alike].key, page->depth)]);
+        }
         code = update_slot(part, page, news + at, alike, &slot_changed);
         changed = (uint16_t)(changed | (unsigned)slot_changed << nibble);
     }
@@ -313,7 +271,8 @@ static int update_page(struct part *part, struct shr_root_page **slot,
 struct update {
     struct shr_root *root;
     const struct shr_pair *const *pairs;
-    struct shr_root_leaf *news; /* sorted */
+    struct shr_root_leaf *hashed; /* in the order of the pairs */
+    struct shr_root_leaf *news;   /* parted, then sorted */
     size_t n;
     size_t starts[SHR_ROOT_SLOTS + 1]; /* in `news`, of each of the top page's slots */
     bool changed[SHR_ROOT_SLOTS];
@@ -324,30 +283,65 @@ static void hash_pairs(void *ctx, size_t piece) {
     struct update *update = ctx;
     size_t end = (piece + 1) * HASHED_AT_ONCE;
     for (size_t i = piece * HASHED_AT_ONCE; i < end && i < update->n; i++) {
-        shr_sha256(&update->news[i].key, update->pairs[i]->key);
-        shr_sha256(&update->news[i].value, update->pairs[i]->value);
+        shr_sha256(&update->hashed[i].key, update->pairs[i]->key);
+        shr_sha256(&update->hashed[i].value, update->pairs[i]->value);
     }
+}
+
+/* Parts the leaves by the top page's slots; each part is sorted later. */
+static void part_leaves(struct update *update) {
+    const struct shr_root_leaf *hashed = update->hashed;
+    size_t at[SHR_ROOT_SLOTS];
+    for (size_t i = 0; i < update->n; i++) {
+        update->starts[shr_root_nibble(&hashed[i].key, 0) + 1]++;
+    }
+    for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
+        at[i] = update->starts[i];
+        update->starts[i + 1] += update->starts[i];
+    }
+    for (size_t i = 0; i < update->n; i++) {
+        update->news[at[shr_root_nibble(&hashed[i].key, 0)]++] = hashed[i];
+    }
+}
+
+static void sort_part(struct update *update, size_t i) {
+    size_t start = update->starts[i];
+    qsort(update->news + start, update->starts[i + 1] - start, sizeof *update->news,
+          shr_root_leaf_order);
+}
+
+/* Puts a part's rows in the order of their depths, in which their keys are in order: those of one
+ * depth were made so. */
+static void sort_rows(struct part *part) {
+    size_t at[SHR_ROOT_DEPTH_MAX + 1], start = 0, n = part->batch.n;
+    struct shr_write *sorted = shr_alloc_array(n + 1, sizeof *sorted);
+    for (unsigned depth = 0; depth <= SHR_ROOT_DEPTH_MAX; depth++) {
+        at[depth] = start;
+        start += part->rows[depth];
+    }
+    for (size_t i = 0; i < n; i++) {
+        sorted[at[part->batch.writes[i].key.data[0]]++] = part->batch.writes[i];
+    }
+    free(part->batch.writes);
+    part->batch.writes = sorted;
+    part->batch.cap = n + 1;
 }
 
 static void update_part(void *ctx, size_t i) {
     struct update *update = ctx;
+    struct part *part = &update->parts[i];
     size_t start = update->starts[i], n = update->starts[i + 1] - start;
     if (n > 0) {
-        update->parts[i].code = update_slot(&update->parts[i], update->root->top,
-                                            update->news + start, n, &update->changed[i]);
+        sort_part(update, i);
+        part->code =
+            update_slot(part, update->root->top, update->news + start, n, &update->changed[i]);
+        sort_rows(part);
     }
 }
 
 /* The top page is an inner one: its subtrees each for themselves, then itself. */
 static int update_parts(struct update *update, unsigned threads, struct outcome *out) {
-    size_t at = 0;
-    for (unsigned i = 0; i <= SHR_ROOT_SLOTS; i++) {
-        while (at < update->n && shr_root_nibble(&update->news[at].key, 0) < i) {
-            at++;
-        }
-        update->starts[i] = at;
-    }
-    work_all(threads, SHR_ROOT_SLOTS, update_part, update);
+    shr_root_work(threads, SHR_ROOT_SLOTS, update_part, update);
     uint16_t changed = 0;
     struct part *last = &update->parts[SHR_ROOT_SLOTS];
     for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
@@ -381,54 +375,61 @@ static int update_top(struct update *update, struct outcome *out) {
     if (code != 0) {
         return code;
     }
+    if (root->top != NULL && root->top->is_inner) {
+        return update_parts(update, update->n < THREADED_MIN ? 1 : root->threads, out);
+    }
+    for (size_t i = 0; i < SHR_ROOT_SLOTS; i++) {
+        sort_part(update, i);
+    }
     if (root->top == NULL) {
         root->top = build(part, &out->top, NULL, update->news, update->n);
         out->changed = true;
-        return 0;
-    }
-    if (!root->top->is_inner) {
+    } else {
         update_bucket(part, &root->top, update->news, update->n, out);
-        return 0;
     }
-    return update_parts(update, update->n < THREADED_MIN ? 1 : root->threads, out);
+    sort_rows(part);
+    return 0;
 }
 
-/* Puts the writes from the `first`th on in the order of their keys, which a store takes faster:
- * each part has those of one depth in order, and the parts follow each other. */
-static void sort_rows(struct shr_batch *batch, size_t first) {
-    size_t n = batch->n - first;
-    size_t starts[SHR_ROOT_DEPTH_MAX + 2] = {0};
+/* Gathers the rows that the parts made, in the order of their keys, which a store takes faster: the
+ * parts follow each other at each depth. */
+static void gather_rows(struct update *update, struct shr_batch *batch) {
+    struct shr_batch all = {0};
+    size_t at[SHR_ROOT_SLOTS + 1], n = 0;
+    for (unsigned i = 0; i <= SHR_ROOT_SLOTS; i++) {
+        at[i] = n;
+        n += update->parts[i].batch.n;
+        shr_batch_move(&all, &update->parts[i].batch);
+    }
     struct shr_write *sorted = shr_alloc_array(n + 1, sizeof *sorted);
-    for (size_t i = 0; i < n; i++) {
-        starts[batch->writes[first + i].key.data[0] + 1]++;
-    }
+    size_t to = 0;
     for (unsigned depth = 0; depth <= SHR_ROOT_DEPTH_MAX; depth++) {
-        starts[depth + 1] += starts[depth];
+        for (unsigned i = 0; i <= SHR_ROOT_SLOTS; i++) {
+            size_t rows = update->parts[i].rows[depth];
+            if (rows > 0) {
+                memcpy(sorted + to, all.writes + at[i], rows * sizeof *sorted);
+            }
+            to += rows;
+            at[i] += rows;
+        }
     }
-    for (size_t i = 0; i < n; i++) {
-        const struct shr_write *write = &batch->writes[first + i];
-        sorted[starts[write->key.data[0]]++] = *write;
-    }
-    if (n > 0) {
-        memcpy(batch->writes + first, sorted, n * sizeof *sorted);
-    }
-    free(sorted);
+    free(all.writes);
+    all.writes = sorted;
+    all.cap = n + 1;
+    shr_batch_move(batch, &all);
+    shr_batch_free(&all);
 }
 
-/* Gathers what the parts made. */
 static void add_rows(struct update *update, uint32_t height, struct shr_batch *batch) {
     struct shr_buf *list = &update->parts[SHR_ROOT_SLOTS].list;
     struct shr_height_key key = shr_height_key(height);
-    size_t first = batch->n;
     for (unsigned i = 0; i <= SHR_ROOT_SLOTS; i++) {
-        struct part *part = &update->parts[i];
         if (i < SHR_ROOT_SLOTS) {
-            shr_buf_add(list, shr_buf_bytes(&part->list));
+            shr_buf_add(list, shr_buf_bytes(&update->parts[i].list));
         }
-        shr_batch_move(batch, &part->batch);
-        update->root->bytes += (size_t)part->bytes;
+        update->root->bytes += (size_t)update->parts[i].bytes;
     }
-    sort_rows(batch, first);
+    gather_rows(update, batch);
     shr_batch_put(batch, SHR_TABLE_ROOT_PAGES, shr_height_key_bytes(&key), shr_buf_bytes(list));
 }
 
@@ -474,10 +475,11 @@ int shr_root_update(struct shr_root *root, uint32_t height, const struct shr_pai
     update->root = root;
     update->pairs = pairs;
     update->n = n;
+    update->hashed = shr_alloc_array(n + 1, sizeof *update->hashed);
     update->news = shr_alloc_array(n + 1, sizeof *update->news);
-    work_all(n < THREADED_MIN ? 1 : root->threads, (n + HASHED_AT_ONCE - 1) / HASHED_AT_ONCE,
-             hash_pairs, update);
-    qsort(update->news, n, sizeof *update->news, shr_root_leaf_order);
+    shr_root_work(n < THREADED_MIN ? 1 : root->threads, (n + HASHED_AT_ONCE - 1) / HASHED_AT_ONCE,
+                  hash_pairs, update);
+    part_leaves(update);
     int code = update_tree(update, height, batch, err);
     if (code == 0 && !root->has_hash) {
         code = find_hash(root, height, err);
@@ -489,76 +491,8 @@ int shr_root_update(struct shr_root *root, uint32_t height, const struct shr_pai
         shr_buf_free(&update->parts[i].list);
         shr_buf_free(&update->parts[i].row);
     }
+    free(update->hashed);
     free(update->news);
     free(update);
     return code;
-}
-
-/* --- What stays in memory --- */
-
-struct shr_root *shr_root_new(struct shr_store *store, size_t cache_bytes, unsigned threads) {
-    struct shr_root *root = shr_alloc(sizeof *root);
-    root->store = store;
-    root->cache_bytes = cache_bytes;
-    root->threads = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads;
-    return root;
-}
-
-void shr_root_set_cache(struct shr_root *root, size_t cache_bytes) {
-    root->cache_bytes = cache_bytes;
-}
-
-void shr_root_forget(struct shr_root *root) {
-    shr_root_page_free(root->top);
-    root->top = NULL;
-    memset(root->lists, 0, sizeof root->lists);
-    root->bytes = 0;
-    root->has_hash = false;
-}
-
-void shr_root_free(struct shr_root *root) {
-    if (root != NULL) {
-        shr_root_forget(root);
-        free(root);
-    }
-}
-
-static void drop(struct shr_root *root, struct shr_root_list *list, struct shr_root_page *page) {
-    struct shr_root_inner *above = page->above->of.inner;
-    leave_list(list, page);
-    page->above->n -= page->above->depth > 0;
-    root->bytes -= shr_root_page_bytes(page);
-    for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
-        if (above->pages[i] == page) {
-            above->pages[i] = NULL;
-        }
-    }
-    shr_root_page_free(page);
-}
-
-/* Drops the oldest of a list, if it has not been used since and no page below it is in memory. */
-static bool drop_oldest(struct shr_root *root, struct shr_root_list *list) {
-    struct shr_root_page *page = list->oldest;
-    if (page == NULL) {
-        return false;
-    }
-    if (page->used || (page->is_inner && page->n > 0)) {
-        page->used = false;
-        leave_list(list, page);
-        join_list(list, page);
-    } else {
-        drop(root, list, page);
-    }
-    return true;
-}
-
-/* Buckets go before inner pages: each of those leads to many. */
-void shr_root_written(struct shr_root *root) {
-    for (unsigned kind = 0; kind < 2; kind++) {
-        unsigned empty = 0; /* lists in a row */
-        while (root->bytes > root->cache_bytes && empty < SHR_ROOT_SLOTS) {
-            root->hand = (root->hand + 1) % SHR_ROOT_SLOTS;
-            empty = drop_oldest(root, &root->lists[kind][root->hand]) ? 0 : empty + 1;
-        }
-    }
 }

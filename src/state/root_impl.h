@@ -19,9 +19,20 @@ struct shr_root {
     /* The pages below, by the top page's slots: buckets, and inner pages. */
     struct shr_root_list lists[2][SHR_ROOT_SLOTS];
     size_t bytes;         /* of all pages in memory */
-    unsigned hand;        /* the slot from which a page was dropped last */
     struct shr_hash hash; /* after the last update */
     bool has_hash;
 };
+
+/* Calls piece(ctx, i) for each i below n, on up to so many threads, this one among them. */
+void shr_root_work(unsigned threads, size_t n, void (*piece)(void *ctx, size_t i), void *ctx);
+
+/* A page is in memory now, below `above` (NULL: it is the top); path: of any leaf below. Threads
+ * that work on different slots of the top page may call this at once. What it takes in memory is
+ * the caller's to count. */
+void shr_root_hold(struct shr_root *root, struct shr_root_page *page, struct shr_root_page *above,
+                   const struct shr_hash *path);
+/* It is not any more; its slot above is the caller's to set. */
+void shr_root_release(struct shr_root *root, struct shr_root_page *page,
+                      const struct shr_hash *path);
 
 #endif

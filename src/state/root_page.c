@@ -23,11 +23,11 @@ static_assert(sizeof(struct shr_root_leaf) == 64, "leaves are copied to and from
 /* --- Pages --- */
 
 struct shr_root_page *shr_root_page_new(unsigned depth, bool is_inner) {
-    struct shr_root_page *page = shr_alloc(sizeof *page);
+    struct shr_root_page *page = shr_alloc(sizeof *page + (is_inner ? sizeof *page->of.inner : 0));
     page->depth = (uint8_t)depth;
     page->is_inner = is_inner;
     if (is_inner) {
-        page->of.inner = shr_alloc(sizeof *page->of.inner);
+        page->of.inner = (struct shr_root_inner *)(void *)(page + 1);
     }
     return page;
 }
@@ -40,7 +40,6 @@ void shr_root_page_free(struct shr_root_page *page) {
         for (size_t i = 0; i < SHR_ROOT_SLOTS; i++) {
             shr_root_page_free(page->of.inner->pages[i]);
         }
-        free(page->of.inner);
     } else {
         free(page->of.leaves);
     }
@@ -123,18 +122,9 @@ static uint8_t *put_inner(struct shr_buf *out, const struct shr_root_page *page,
     return at;
 }
 
-static uint16_t slots_held(const struct shr_root_page *page) {
-    uint16_t slots = 0;
-    for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
-        bool held = !shr_root_empty(&page->of.inner->slots[i]);
-        slots = (uint16_t)(slots | (unsigned)held << i);
-    }
-    return slots;
-}
-
 void shr_root_full_encode(struct shr_buf *out, const struct shr_root_page *page) {
     if (page->is_inner) {
-        put_inner(out, page, FULL_INNER, slots_held(page));
+        put_inner(out, page, FULL_INNER, page->of.inner->held);
         return;
     }
     shr_buf_clear(out);
@@ -144,7 +134,7 @@ void shr_root_full_encode(struct shr_buf *out, const struct shr_root_page *page)
 
 size_t shr_root_full_bytes(const struct shr_root_page *page) {
     return page->is_inner
-               ? INNER_HEAD_BYTES + (size_t)__builtin_popcount(slots_held(page)) * HASH_BYTES
+               ? INNER_HEAD_BYTES + (size_t)__builtin_popcount(page->of.inner->held) * HASH_BYTES
                : 1 + page->n * LEAF_BYTES;
 }
 
@@ -220,6 +210,7 @@ static const char *take_inner(struct shr_root_page *page, struct shr_bytes row) 
             struct shr_root_top *slot = &page->of.inner->slots[i];
             memcpy(slot->hash.b, at, HASH_BYTES);
             slot->single = (single >> i & 1) != 0;
+            shr_root_slot_held(page->of.inner, i);
             at += HASH_BYTES;
         }
     }

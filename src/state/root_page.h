@@ -39,12 +39,14 @@ struct shr_root_inner {
     struct shr_root_top slots[SHR_ROOT_SLOTS];
     struct shr_root_top groups[SHR_ROOT_GROUPS]; /* the nodes two levels down */
     uint8_t known; /* a bit for each group: it is what the slots say */
+    uint16_t held; /* a bit for each slot: it is not empty */
     struct shr_root_page *pages[SHR_ROOT_SLOTS]; /* those in memory */
 };
 
 struct shr_root_page {
     uint8_t depth; /* of its top, in nibbles */
     bool is_inner;
+    uint8_t slot;                /* in the page above */
     uint8_t n_diffs;             /* rows since the last with the whole page */
     uint32_t diff_bytes;         /* their size */
     bool used;                   /* since it was looked at for eviction */
@@ -92,6 +94,12 @@ static inline bool shr_root_empty(const struct shr_root_top *top) {
     uint64_t words[4];
     memcpy(words, top->hash.b, sizeof words);
     return (words[0] | words[1] | words[2] | words[3]) == 0;
+}
+
+/* After a slot was set. */
+static inline void shr_root_slot_held(struct shr_root_inner *inner, unsigned slot) {
+    unsigned held = shr_root_empty(&inner->slots[slot]) ? 0 : 1u << slot;
+    inner->held = (uint16_t)((inner->held & ~(1u << slot)) | held);
 }
 
 /* --- Pages --- */

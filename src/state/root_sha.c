@@ -135,8 +135,7 @@ INLINE void leave(const struct lane *lane, __m128i abef, __m128i cdgh, struct sh
 
 #define EACH_OF_16(DO)                                                                             \
     DO(0)                                                                                          \
-    DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14)       \
-        DO(15)
+    DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
 
 TARGET static void hash_one(uint8_t tag, const struct shr_root_job *job) {
     struct lane lane;

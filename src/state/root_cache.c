@@ -1,0 +1,169 @@
+/* The pages that stay in memory from block to block, and the threads that share out a block's work.
+ *
+ * Each of the top page's slots has lists of its own, so that threads can work on different ones. */
+#include "state/root_impl.h"
+
+#include "base/alloc.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS_MAX 16u
+/* Dropping less is not worth another thread. */
+#define THREADED_BYTES ((size_t)1 << 20)
+
+/* --- Work in pieces, on several threads --- */
+
+struct work {
+    void (*piece)(void *ctx, size_t i);
+    void *ctx;
+    size_t n;
+    _Atomic size_t next;
+};
+
+static void *work_on(void *ctx) {
+    struct work *work = ctx;
+    for (size_t i; (i = atomic_fetch_add(&work->next, 1)) < work->n;) {
+        work->piece(work->ctx, i);
+    }
+    return NULL;
+}
+
+/* A thread that cannot be started is done without. */
+void shr_root_work(unsigned threads, size_t n, void (*piece)(void *ctx, size_t i), void *ctx) {
+    struct work work = {.piece = piece, .ctx = ctx, .n = n};
+    pthread_t ids[THREADS_MAX];
+    size_t started = 0;
+    for (unsigned i = 1; i < threads && i < n; i++) {
+        if (pthread_create(&ids[started], NULL, work_on, &work) == 0) {
+            started++;
+        }
+    }
+    work_on(&work);
+    for (size_t i = 0; i < started; i++) {
+        pthread_join(ids[i], NULL);
+    }
+}
+
+/* --- Lists --- */
+
+static void leave_list(struct shr_root_list *list, struct shr_root_page *page) {
+    *(page->older != NULL ? &page->older->newer : &list->oldest) = page->newer;
+    *(page->newer != NULL ? &page->newer->older : &list->newest) = page->older;
+}
+
+static void join_list(struct shr_root_list *list, struct shr_root_page *page) {
+    page->older = list->newest;
+    page->newer = NULL;
+    *(list->newest != NULL ? &list->newest->newer : &list->oldest) = page;
+    list->newest = page;
+}
+
+void shr_root_hold(struct shr_root *root, struct shr_root_page *page, struct shr_root_page *above,
+                   const struct shr_hash *path) {
+    page->above = above;
+    if (above != NULL) {
+        page->slot = (uint8_t)shr_root_nibble(path, above->depth);
+        if (above->depth > 0) { /* the top page is shared and not written */
+            above->n++;
+        }
+        join_list(&root->lists[page->is_inner][shr_root_nibble(path, 0)], page);
+    }
+}
+
+void shr_root_release(struct shr_root *root, struct shr_root_page *page,
+                      const struct shr_hash *path) {
+    if (page->above != NULL) {
+        if (page->above->depth > 0) {
+            page->above->n--;
+        }
+        leave_list(&root->lists[page->is_inner][shr_root_nibble(path, 0)], page);
+    }
+}
+
+/* --- Dropping pages --- */
+
+/* The bytes that were freed. */
+static size_t drop(struct shr_root_list *list, struct shr_root_page *page) {
+    size_t bytes = shr_root_page_bytes(page);
+    leave_list(list, page);
+    page->above->n -= page->above->depth > 0;
+    page->above->of.inner->pages[page->slot] = NULL;
+    shr_root_page_free(page);
+    return bytes;
+}
+
+/* The oldest of a list goes, unless it has been used since or a page below it is in memory. */
+static size_t drop_oldest(struct shr_root_list *list) {
+    struct shr_root_page *page = list->oldest;
+    if (page->used || (page->is_inner && page->n > 0)) {
+        page->used = false;
+        leave_list(list, page);
+        join_list(list, page);
+        return 0;
+    }
+    return drop(list, page);
+}
+
+struct drops {
+    struct shr_root_list *lists; /* of one kind */
+    size_t share;                /* of each list, in bytes */
+    size_t freed[SHR_ROOT_SLOTS];
+};
+
+static void drop_share(void *ctx, size_t i) {
+    struct drops *drops = ctx;
+    while (drops->freed[i] < drops->share && drops->lists[i].oldest != NULL) {
+        drops->freed[i] += drop_oldest(&drops->lists[i]);
+    }
+}
+
+/* What was freed: 0 when there is nothing of this kind. */
+static size_t drop_some(struct shr_root *root, struct shr_root_list *lists) {
+    size_t excess = root->bytes - root->cache_bytes, freed = 0;
+    struct drops drops = {.lists = lists, .share = excess / SHR_ROOT_SLOTS + 1};
+    shr_root_work(excess < THREADED_BYTES ? 1 : root->threads, SHR_ROOT_SLOTS, drop_share, &drops);
+    for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
+        freed += drops.freed[i];
+    }
+    root->bytes -= freed;
+    return freed;
+}
+
+/* Buckets go before inner pages: each of those leads to many. */
+void shr_root_written(struct shr_root *root) {
+    for (unsigned kind = 0; kind < 2; kind++) {
+        while (root->bytes > root->cache_bytes && drop_some(root, root->lists[kind]) > 0) {
+        }
+    }
+}
+
+void shr_root_forget(struct shr_root *root) {
+    shr_root_page_free(root->top);
+    root->top = NULL;
+    memset(root->lists, 0, sizeof root->lists);
+    root->bytes = 0;
+    root->has_hash = false;
+}
+
+/* --- Making and freeing --- */
+
+struct shr_root *shr_root_new(struct shr_store *store, size_t cache_bytes, unsigned threads) {
+    struct shr_root *root = shr_alloc(sizeof *root);
+    root->store = store;
+    root->cache_bytes = cache_bytes;
+    root->threads = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads;
+    return root;
+}
+
+void shr_root_set_cache(struct shr_root *root, size_t cache_bytes) {
+    root->cache_bytes = cache_bytes;
+}
+
+void shr_root_free(struct shr_root *root) {
+    if (root != NULL) {
+        shr_root_forget(root);
+        free(root);
+    }
+}
