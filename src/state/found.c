@@ -151,6 +151,7 @@ static int build_slots(struct shr_found *found, struct shr_root_page *page,
            same_path(&found->window[0].key, path, page->depth)) {
         unsigned nibble = shr_root_nibble(&found->window[0].key, page->depth);
         code = build_page(found, page->depth + 1u, &page->of.inner->slots[nibble], err);
+        shr_root_slot_held(page->of.inner, nibble);
     }
     return code;
 }
