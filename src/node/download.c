@@ -2,9 +2,8 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "node/curl.h"
 
-#include <curl/curl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +28,6 @@ struct download {
     bool too_large, disk_failed;
     char detail[CURL_ERROR_SIZE];
 };
-
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-
-static void init_curl(void) {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
 
 /* A server may answer a range with the whole file: then what is held goes. */
 static bool begin(struct download *d) {
@@ -78,19 +71,12 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl
 static void set_options(struct download *d) {
     CURL *easy = d->easy;
     curl_easy_setopt(easy, CURLOPT_URL, d->url);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 5L);
     curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, SLOW_SECONDS);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "shrewd");
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, d->detail);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_bytes);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, d);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, d);
@@ -163,7 +149,6 @@ int shr_download(const char *url, const char *path, uint64_t max, struct shr_sto
                  struct shrewd_error *err) {
     struct download d = {.url = url, .path = path, .max = max, .stop = stop};
     struct stat info;
-    pthread_once(&curl_once, init_curl);
     d.file = fopen(path, "abe");
     if (d.file == NULL || fstat(fileno(d.file), &info) != 0) {
         if (d.file != NULL) {
@@ -172,7 +157,7 @@ int shr_download(const char *url, const char *path, uint64_t max, struct shr_sto
         return shr_fail_errno(err, SHREWD_IO, "cannot write '%s'", path);
     }
     d.held = (uint64_t)info.st_size;
-    d.easy = curl_easy_init();
+    d.easy = shr_curl_new(CONNECT_MS, d.detail, take_bytes, &d);
     int code;
     if (d.easy == NULL) {
         code = shr_fail(err, SHREWD_NODE, "libcurl cannot be set up");

@@ -2,9 +2,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "node/curl.h"
 
-#include <curl/curl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,12 +27,6 @@ struct shr_http {
     bool too_large;
 };
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-
-static void init_curl(void) {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static size_t take_bytes(char *data, size_t size, size_t n, void *ctx) {
     struct shr_http *http = ctx;
     size_t len = size * n;
@@ -55,35 +48,27 @@ static size_t take_bytes(char *data, size_t size, size_t n, void *ctx) {
 
 static void set_options(struct shr_http *http) {
     CURL *easy = http->easy;
-    uint32_t connect_ms = http->timeout_ms < CONNECT_MS_MAX ? http->timeout_ms : CONNECT_MS_MAX;
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     /* A stop must not wait for a name server. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "shrewd");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->detail);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_bytes);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
 }
 
 int shr_http_open(struct shr_http **out, const char *origin, uint32_t timeout_ms,
                   struct shr_halt *halt, struct shrewd_error *err) {
-    pthread_once(&curl_once, init_curl);
+    uint32_t connect_ms = timeout_ms < CONNECT_MS_MAX ? timeout_ms : CONNECT_MS_MAX;
     struct shr_http *http = shr_alloc(sizeof *http);
     http->halt = halt;
     http->origin = shr_strdup(origin);
     http->timeout_ms = timeout_ms;
+    http->easy = shr_curl_new((long)connect_ms, http->detail, take_bytes, http);
     http->multi = curl_multi_init();
-    http->easy = curl_easy_init();
     http->headers = curl_slist_append(NULL, "Content-Type: application/json");
     struct curl_slist *more =
         http->headers == NULL ? NULL : curl_slist_append(http->headers, "Expect:");
