@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROW_SHOWN ((size_t)200)
 
@@ -271,8 +272,29 @@ static int find_start(struct shr_rockshrew *old, struct shrewd_error *err) {
     return code != 0 ? code : shr_rockshrew_hash(old, &old->first, old->start, err);
 }
 
+/* RocksDB would say that a file is missing, and what to do with a damaged database of ours. */
+static int check_there(const char *path, struct shrewd_error *err) {
+    char *current = shr_asprintf("%s/CURRENT", path);
+    int code = 0;
+    if (access(path, F_OK) != 0) {
+        code = shr_fail_errno(err, SHREWD_NOT_FOUND, "cannot open rockshrew-mono's database '%s'",
+                              path);
+    } else if (access(current, F_OK) != 0) {
+        code = shr_fail(err, SHREWD_NOT_FOUND,
+                        "'%s' holds no RocksDB database: give the folder that rockshrew-mono had "
+                        "as --db-path",
+                        path);
+    }
+    free(current);
+    return code;
+}
+
 int shr_rockshrew_open(struct shr_rockshrew **out, const char *path, const char *label,
                        const char *scratch, struct shrewd_error *err) {
+    int code = check_there(path, err);
+    if (code != 0) {
+        return code;
+    }
     struct shr_rockshrew *old = shr_alloc(sizeof *old);
     char *message = NULL;
     old->path = shr_strdup(path);
@@ -288,7 +310,7 @@ int shr_rockshrew_open(struct shr_rockshrew **out, const char *path, const char 
     rocksdb_readoptions_set_verify_checksums(old->reads, 1);
     rocksdb_readoptions_set_readahead_size(old->reads, (size_t)1 << 20);
     old->db = rocksdb_open_for_read_only(old->options, path, 0, &message);
-    int code = message == NULL ? 0 : shr_rocks_fail(path, message, "cannot open", err);
+    code = message == NULL ? 0 : shr_rocks_fail(path, message, "cannot open", err);
     if (code == 0) {
         code = find_tip(old, err);
     }

@@ -171,7 +171,9 @@ def test_refusals(sample, imported, tmp_path):
     done = import_into(folder, imported)
     assert done.returncode == DATABASE and "holds something already" in done.stderr
     done = import_into(tmp_path / "absent", db)
-    assert done.returncode == DATABASE and "absent" in done.stderr
+    assert done.returncode == DATABASE and "absent" in done.stderr and "index again" not in done.stderr
+    done = import_into(tmp_path, db)
+    assert done.returncode == DATABASE and "holds no RocksDB database" in done.stderr
     done = import_into(imported, db)
     assert done.returncode == DATABASE and "rockshrew-mono" in done.stderr
     done = import_into(folder, db, flags=["--network", "main"])
