@@ -19,6 +19,17 @@
 #define TEXT(text) shr_bytes(text, sizeof(text) - 1)
 #define NO_BYTES shr_bytes(NULL, 0)
 
+/* Steps of a random test: fewer under ThreadSanitizer, where they take ten times as long and it has
+ * nothing to say of what one thread does. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define STEPS(n) ((n) / 10)
+#endif
+#endif
+#ifndef STEPS
+#define STEPS(n) (n)
+#endif
+
 /* splitmix64: the same steps on every run. */
 struct rng {
     uint64_t state;

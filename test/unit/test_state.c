@@ -219,12 +219,12 @@ static void test_random(bool rocks, uint64_t seed, int steps) {
 }
 
 static void memory_equals_model(void **state) {
-    test_random(false, 1, 3000);
-    test_random(false, 2, 1000);
+    test_random(false, 1, STEPS(3000));
+    test_random(false, 2, STEPS(1000));
 }
 
 static void rocks_equals_model(void **state) {
-    test_random(true, 3, 600);
+    test_random(true, 3, STEPS(600));
 }
 
 static void fork_equals_model(bool rocks_base, bool rocks, uint64_t seed, int steps) {
@@ -252,12 +252,12 @@ static void fork_equals_model(bool rocks_base, bool rocks, uint64_t seed, int st
 }
 
 static void memory_fork_equals_model(void **state) {
-    fork_equals_model(false, false, 11, 1500);
-    fork_equals_model(true, false, 12, 400);
+    fork_equals_model(false, false, 11, STEPS(1500));
+    fork_equals_model(true, false, 12, STEPS(400));
 }
 
 static void rocks_fork_equals_model(void **state) {
-    fork_equals_model(true, true, 13, 300);
+    fork_equals_model(true, true, 13, STEPS(300));
 }
 
 /* A preview on a fork: three states on top of each other. */
