@@ -77,9 +77,9 @@ static void print(const struct shr_config *config, const struct shr_snap_summary
     }
     shr_human_bytes(size, done->bytes);
     printf("block %" PRIu32 " %s\nstate root %s\nreadable from block %" PRIu32
-           " on\n%zu parts, %zu of them new, %s\n",
+           " on\n%zu part%s, %zu of them new, %s\n",
            done->height, hash, done->has_root ? root : "not kept", done->oldest, done->parts,
-           done->new_parts, size);
+           done->parts == 1 ? "" : "s", done->new_parts, size);
 }
 
 int shr_cmd_snapshot(struct shr_config *config) {

@@ -129,12 +129,12 @@ static int try_once(struct download *d, bool *again, struct shrewd_error *err) {
 static int run(struct download *d, struct shrewd_error *err) {
     bool again = true;
     int code = 0;
-    for (unsigned fruitless = 0; again && fruitless < TRIES_WITHOUT_A_BYTE;) {
+    for (unsigned fruitless = 0;;) {
         code = try_once(d, &again, err);
-        if (code == 0 || !again) {
+        fruitless = d->received > 0 ? 0 : fruitless + 1;
+        if (code == 0 || !again || fruitless == TRIES_WITHOUT_A_BYTE) {
             break;
         }
-        fruitless = d->received > 0 ? 0 : fruitless + 1;
         shr_warn("node", "the download of '%s' was broken off at byte %llu: %s; trying again",
                  d->url, (unsigned long long)d->held,
                  d->detail[0] != 0 ? d->detail : "no reason given");

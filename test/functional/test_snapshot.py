@@ -93,6 +93,7 @@ def test_a_repo_that_does_not_answer_is_passed_over(chain, daemon):
     one.spawn()
     assert one.wait_exit() == 0, one.log()
     assert "127.0.0.1:1" in one.log() and "indexing from the start" in one.log()
+    assert one.log().count("trying again") == 2, "of three tries the last says nothing of a next one"
 
 
 def test_what_is_wrong_is_refused(chain, snapshot, tmp_path):
