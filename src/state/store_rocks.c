@@ -222,7 +222,8 @@ static void *rocks_scans_new(struct shr_store *store, const struct shr_snapshot 
     }
     rocksdb_readoptions_set_total_order_seek(scans->options, table != SHR_TABLE_ROOT);
     rocksdb_readoptions_set_prefix_same_as_start(scans->options, table == SHR_TABLE_ROOT);
-    rocksdb_readoptions_set_fill_cache(scans->options, table != SHR_TABLE_ROOT);
+    /* A block's pages are kept beside; a proof's are not, and the upper ones are every proof's. */
+    rocksdb_readoptions_set_fill_cache(scans->options, table != SHR_TABLE_ROOT || held != NULL);
     count_nothing();
     scans->rows = rocksdb_create_iterator_cf(rocks->db, scans->options, rocks->families[table]);
     return scans;
