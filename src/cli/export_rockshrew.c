@@ -1,7 +1,7 @@
 /* shrewd export-rockshrew: a database in rockshrew-mono's layout, for tools that read that. */
+#include "base/staging.h"
 #include "cli/database.h"
 #include "cli/migrate.h"
-#include "cli/staging.h"
 
 #include <stdlib.h>
 

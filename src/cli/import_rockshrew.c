@@ -1,8 +1,8 @@
 /* shrewd import-rockshrew: rockshrew-mono's database as one of shrewd's, without syncing again. */
+#include "base/staging.h"
 #include "chain/network.h"
 #include "cli/database.h"
 #include "cli/migrate.h"
-#include "cli/staging.h"
 #include "wasm/guest.h"
 
 #include <inttypes.h>

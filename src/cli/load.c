@@ -1,10 +1,10 @@
 /* shrewd load: a dump as a database that begins at the dump's height. */
 #include "snapshot/load.h"
 #include "base/hex.h"
+#include "base/staging.h"
 #include "chain/network.h"
 #include "cli/database.h"
 #include "cli/output.h"
-#include "cli/staging.h"
 #include "wasm/guest.h"
 
 #include <inttypes.h>

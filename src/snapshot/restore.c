@@ -4,27 +4,24 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/staging.h"
 #include "node/download.h"
 #include "snapshot/base.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct restoring {
     const struct shr_snap_restore *ask;
     bool remote;
-    char *from; /* without a slash at its end */
-    char *db_path;
-    char *work, *parts_dir, *db_dir; /* beside db_path */
-    char *based;                     /* a file that is there once the base is whole in db_dir */
-    int lock;
+    char *from;                 /* without a slash at its end */
+    struct shr_staging staging; /* beside the database's place; kept until that is whole */
+    const char *work, *db_dir;  /* its folder, and what is built there */
+    char *parts_dir;
+    char *based; /* a file that is there once the base is whole in db_dir */
     struct shr_manifest manifest;
     struct shr_state *state;
     size_t applied;
@@ -110,34 +107,16 @@ static char *without_slash(const char *path) {
 }
 
 /* Nothing is ever written over: what is there may be somebody's database. */
-static int check_target(const struct restoring *r, struct shrewd_error *err) {
-    if (rmdir(r->db_path) == 0 || errno == ENOENT) {
-        return 0;
-    }
-    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) {
-        return shr_fail(err, SHREWD_MISMATCH,
-                        "'%s' holds something already; a snapshot is restored into a folder that "
-                        "does not exist yet or is empty",
-                        r->db_path);
-    }
-    return shr_fail_errno(err, SHREWD_IO, "cannot use '%s'", r->db_path);
-}
-
 static int make_work(struct restoring *r, struct shrewd_error *err) {
-    int code = shr_dir_make(r->parts_dir, err);
+    int code = shr_staging_resume(&r->staging, r->ask->db_path, ".restore", err);
     if (code != 0) {
         return code;
     }
-    char *path = shr_asprintf("%s/lock", r->work);
-    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (r->lock < 0) {
-        code = shr_fail_errno(err, SHREWD_IO, "cannot create '%s'", path);
-    } else if (flock(r->lock, LOCK_EX | LOCK_NB) != 0) {
-        code = shr_fail(err, SHREWD_LOCKED, "another process is restoring a snapshot in '%s'",
-                        r->work);
-    }
-    free(path);
-    return code;
+    r->work = r->staging.folder;
+    r->db_dir = r->staging.made;
+    r->parts_dir = shr_asprintf("%s/parts", r->work);
+    r->based = shr_asprintf("%s/based", r->work);
+    return shr_dir_make(r->parts_dir, err);
 }
 
 /* --- The database being built --- */
@@ -366,22 +345,16 @@ static int check_end(struct restoring *r, struct shrewd_error *err) {
 
 static int put_in_place(struct restoring *r, struct shrewd_error *err) {
     close_state(r);
-    int code = check_target(r, err);
-    if (code == 0 && rename(r->db_dir, r->db_path) != 0) {
-        code = shr_fail_errno(err, SHREWD_IO, "cannot rename '%s' to '%s'", r->db_dir, r->db_path);
-    }
+    int code = shr_staging_commit(&r->staging, err);
     if (code == 0) {
-        char *parent = shr_asprintf("%s/..", r->db_path);
-        code = shr_dir_sync(parent, err);
-        free(parent);
+        shr_staging_end(&r->staging);
     }
-    return code != 0 ? code : shr_dir_remove(r->work, err);
+    return code;
 }
 
 static int run(struct restoring *r, struct shrewd_error *err) {
     size_t next = 0;
-    int code = check_target(r, err);
-    code = code != 0 ? code : make_work(r, err);
+    int code = make_work(r, err);
     code = code != 0 ? code : load_manifest(r, err);
     code = code != 0 ? code : begin(r, &next, err);
     code = code != 0 ? code : take_base_if_due(r, err);
@@ -394,28 +367,18 @@ static int run(struct restoring *r, struct shrewd_error *err) {
 
 int shr_snap_restore(struct shr_snap_summary *out, const struct shr_snap_restore *ask,
                      struct shrewd_error *err) {
-    struct restoring r = {.ask = ask, .lock = -1};
+    struct restoring r = {.ask = ask, .staging = {.lock = -1}};
     r.from = without_slash(ask->from);
     r.remote = strncmp(r.from, "http://", 7) == 0 || strncmp(r.from, "https://", 8) == 0;
-    r.db_path = without_slash(ask->db_path);
-    r.work = shr_asprintf("%s.restore", r.db_path);
-    r.parts_dir = shr_asprintf("%s/parts", r.work);
-    r.db_dir = shr_asprintf("%s/db", r.work);
-    r.based = shr_asprintf("%s/based", r.work);
     int code = run(&r, err);
     if (code == 0) {
         shr_snap_sum_up(out, &r.manifest, r.applied);
     }
     close_state(&r);
     shr_manifest_free(&r.manifest);
-    if (r.lock >= 0) {
-        close(r.lock);
-    }
+    shr_staging_leave(&r.staging);
     free(r.based);
-    free(r.db_dir);
     free(r.parts_dir);
-    free(r.work);
-    free(r.db_path);
     free(r.from);
     return code;
 }

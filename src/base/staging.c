@@ -1,4 +1,4 @@
-#include "cli/staging.h"
+#include "base/staging.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -57,7 +57,8 @@ static int check_target(const char *target, struct shrewd_error *err) {
                             target);
 }
 
-int shr_staging_begin(struct shr_staging *out, const char *target, struct shrewd_error *err) {
+int shr_staging_resume(struct shr_staging *out, const char *target, const char *suffix,
+                       struct shrewd_error *err) {
     size_t len = strlen(target);
     while (len > 1 && target[len - 1] == '/') {
         len--;
@@ -68,7 +69,7 @@ int shr_staging_begin(struct shr_staging *out, const char *target, struct shrewd
     if (code != 0) {
         return code;
     }
-    out->folder = shr_asprintf("%s.partial", out->target);
+    out->folder = shr_asprintf("%s%s", out->target, suffix);
     out->made = shr_asprintf("%s/db", out->folder);
     code = shr_dir_make(out->folder, err);
     if (code != 0) {
@@ -82,10 +83,16 @@ int shr_staging_begin(struct shr_staging *out, const char *target, struct shrewd
         code = shr_fail(err, SHREWD_LOCKED, "another process is making '%s'", out->target);
         close(out->lock);
         out->lock = -1;
-    } else {
-        clear_folder(AT_FDCWD, out->folder, 1);
     }
     free(path);
+    return code;
+}
+
+int shr_staging_begin(struct shr_staging *out, const char *target, struct shrewd_error *err) {
+    int code = shr_staging_resume(out, target, ".partial", err);
+    if (code == 0) {
+        clear_folder(AT_FDCWD, out->folder, 1);
+    }
     return code;
 }
 
@@ -109,6 +116,16 @@ int shr_staging_commit(struct shr_staging *staging, struct shrewd_error *err) {
     return 0;
 }
 
+void shr_staging_leave(struct shr_staging *staging) {
+    if (staging->lock >= 0) {
+        close(staging->lock);
+    }
+    free(staging->target);
+    free(staging->folder);
+    free(staging->made);
+    *staging = (struct shr_staging){.lock = -1};
+}
+
 void shr_staging_end(struct shr_staging *staging) {
     if (staging->lock >= 0) {
         char *path = shr_asprintf("%s/" LOCK_NAME, staging->folder);
@@ -116,9 +133,6 @@ void shr_staging_end(struct shr_staging *staging) {
         unlink(path);
         rmdir(staging->folder);
         free(path);
-        close(staging->lock);
     }
-    free(staging->target);
-    free(staging->folder);
-    free(staging->made);
+    shr_staging_leave(staging);
 }
