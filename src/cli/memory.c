@@ -8,9 +8,9 @@
 /* Shares of the budget in sixteenths; what is left, a sixteenth, is for everything else: programs,
  * stacks, requests, what a write is made of. */
 #define CACHE_SHARE 4u
-#define BUFFERS_SHARE 4u
+#define BUFFERS_SHARE 3u
 #define READ_CACHE_SHARE 4u
-#define PENDING_SHARE 1u
+#define PENDING_SHARE 2u
 #define PREFETCH_SHARE 1u
 #define ROOT_SHARE 1u
 #define REST_SHARE 1u

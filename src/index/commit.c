@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BYTES_MAX ((size_t)64 << 20)
+#define BYTES_MAX ((size_t)128 << 20)
 #define BLOCKS_MAX 1000u
-#define GROUP_SHARE 4      /* of bytes_max */
+#define GROUP_SHARE 4      /* of bytes_max: what is written, what gathers, and room for the guest */
+#define GATHER_BLOCKS 16u  /* more are not waited for: small ones gain little */
 #define LOOK_EVERY_MS 20   /* how soon a wait notices the stop */
 #define AFTER_STOP_MS 700u /* what a drain goes on for */
 
@@ -18,6 +19,7 @@
 struct list {
     struct shr_writes *first, *last;
     size_t n;
+    size_t bytes; /* memory of them */
 };
 
 struct shr_commit {
@@ -26,12 +28,13 @@ struct shr_commit {
     struct shr_pending *pending; /* the guest's thread only */
     pthread_t thread;
     pthread_mutex_t lock; /* everything below */
-    pthread_cond_t work;  /* for the thread: a block, closing */
+    pthread_cond_t work;  /* for the thread: enough blocks, hurry, closing */
     pthread_cond_t done;  /* for the guest's thread: a write has ended */
     struct list waiting;
     struct list past; /* committed or, with an error, dropped: to be freed by the guest's thread */
     size_t n_writing; /* in the write in hand */
     size_t bytes;     /* memory of all blocks held */
+    bool hurry;       /* somebody waits for a write: no more blocks are waited for */
     bool closing;
     struct shrewd_error error; /* code 0: none */
 };
@@ -41,6 +44,7 @@ static void append(struct list *list, struct shr_writes *writes) {
     *(list->last == NULL ? &list->first : &list->last->next) = writes;
     list->last = writes;
     list->n++;
+    list->bytes += shr_writes_bytes(writes);
 }
 
 static struct shr_writes *take_first(struct list *list) {
@@ -48,12 +52,23 @@ static struct shr_writes *take_first(struct list *list) {
     list->first = first->next;
     list->last = list->first == NULL ? NULL : list->last;
     list->n--;
+    list->bytes -= shr_writes_bytes(first);
     first->next = NULL;
     return first;
 }
 
 static void add_ns(_Atomic uint64_t *counter, uint64_t start) {
     atomic_fetch_add_explicit(counter, shr_now_ns() - start, memory_order_relaxed);
+}
+
+static struct timespec after_ms(uint32_t ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return until;
 }
 
 /* With the lock. */
@@ -66,15 +81,13 @@ static void show(struct shr_commit *commit) {
 
 /* --- The thread that commits --- */
 
-/* With the lock. As many blocks as one write takes, at least one. */
+/* With the lock, while blocks wait. As many as one write takes, at least one. */
 static void take_group(struct shr_commit *commit, struct list *group) {
-    size_t bytes = 0;
     uint32_t n_max = commit->options.group_blocks_max;
-    while (commit->waiting.n > 0 && (n_max == 0 || group->n < n_max)) {
-        bytes += shr_writes_bytes(commit->waiting.first);
-        if (group->n > 0 && bytes > commit->options.group_bytes_max) {
-            break;
-        }
+    append(group, take_first(&commit->waiting));
+    while (commit->waiting.n > 0 && (n_max == 0 || group->n < n_max) &&
+           group->bytes + shr_writes_bytes(commit->waiting.first) <=
+               commit->options.group_bytes_max) {
         append(group, take_first(&commit->waiting));
     }
     commit->n_writing = group->n;
@@ -104,14 +117,32 @@ static int write_group(struct shr_commit *commit, const struct list *group,
                        hash);
 }
 
+/* With the lock. There are blocks, and nothing is gained by waiting for more. */
+static bool is_group(const struct shr_commit *commit) {
+    const struct shr_commit_options *options = &commit->options;
+    size_t n = commit->waiting.n, n_max = options->group_blocks_max;
+    return n > 0 &&
+           (commit->hurry || options->gather_ms == 0 || n >= GATHER_BLOCKS ||
+            (n_max > 0 && n >= n_max) || commit->waiting.bytes >= options->group_bytes_max);
+}
+
+/* With the lock. For a group, or for as long as blocks may wait to become one. */
+static void wait_work(struct shr_commit *commit) {
+    while (commit->waiting.n == 0 && !commit->closing) {
+        pthread_cond_wait(&commit->work, &commit->lock);
+    }
+    struct timespec until = after_ms(commit->options.gather_ms);
+    while (!is_group(commit) && !commit->closing &&
+           pthread_cond_timedwait(&commit->work, &commit->lock, &until) == 0) {
+    }
+}
+
 static void *commit_main(void *arg) {
     struct shr_commit *commit = arg;
     pthread_mutex_lock(&commit->lock);
     for (;;) {
         uint64_t start = shr_now_ns();
-        while (commit->waiting.n == 0 && !commit->closing) {
-            pthread_cond_wait(&commit->work, &commit->lock);
-        }
+        wait_work(commit);
         if (commit->closing) {
             break;
         }
@@ -173,12 +204,11 @@ static int collect(struct shr_commit *commit, struct shrewd_error *err) {
 
 /* With the lock. Until a write has ended, or a moment has passed. */
 static void wait_done(struct shr_commit *commit) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_EVERY_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    commit->hurry = true;
+    pthread_cond_signal(&commit->work);
+    struct timespec until = after_ms(LOOK_EVERY_MS);
     pthread_cond_timedwait(&commit->done, &commit->lock, &until);
+    commit->hurry = false;
 }
 
 int shr_commit_begin(struct shr_commit *commit, struct shrewd_error *err) {
@@ -223,7 +253,9 @@ int shr_commit_put(struct shr_commit *commit, struct shr_writes *writes, struct 
         append(&commit->waiting, writes);
         commit->bytes += bytes;
         show(commit);
-        pthread_cond_signal(&commit->work);
+        if (commit->waiting.n == 1 || is_group(commit)) {
+            pthread_cond_signal(&commit->work);
+        }
     }
     pthread_mutex_unlock(&commit->lock);
     if (code != 0) {
@@ -278,7 +310,7 @@ static int start_thread(struct shr_commit *commit, struct shrewd_error *err) {
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_mutex_init(&commit->lock, NULL);
-    pthread_cond_init(&commit->work, NULL);
+    pthread_cond_init(&commit->work, &clock);
     pthread_cond_init(&commit->done, &clock);
     pthread_condattr_destroy(&clock);
     int failed = pthread_create(&commit->thread, NULL, commit_main, commit);

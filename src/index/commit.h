@@ -2,8 +2,9 @@
  * runs on the next one.
  *
  * Blocks are handed over in order and wait, bounded in number and memory; the thread takes as many
- * as are there, up to a limit, into one atomic write. Between shr_commit_begin and shr_commit_end
- * reads see the state after the last block handed over, committed or not (state/pending.h).
+ * as are there, up to a limit, into one atomic write, and may wait a while for that many. Between
+ * shr_commit_begin and shr_commit_end reads see the state after the last block handed over,
+ * committed or not (state/pending.h).
  *
  * A write that fails drops every block that waits: the state is whole, as after the last block
  * committed. The failure is returned once, by the next call that can; then it can go on from
@@ -31,10 +32,12 @@ struct shr_commit_stats {
 };
 
 struct shr_commit_options {
-    size_t bytes_max;               /* of all blocks held; 0 means 64 MiB; one always fits */
+    size_t bytes_max;               /* of all blocks held; 0 means 128 MiB; one always fits */
     uint32_t blocks_max;            /* that wait; 0 means 1000 */
     size_t group_bytes_max;         /* in one write; 0 means a quarter of bytes_max */
     uint32_t group_blocks_max;      /* in one write; 0: as many as there are */
+    uint32_t gather_ms;             /* how long blocks may wait for more to come, while nobody
+                                       waits for them; 0: not at all */
     struct shr_stop *stop;          /* borrowed: nothing waits long after it */
     struct shr_commit_stats *stats; /* borrowed */
     /* These blocks (a list) are committed and published. May write to the state; when it fails,

@@ -11,6 +11,9 @@
 #define RETRY_PAUSE_MS 200 /* before asking again for a block that did not connect */
 #define MAX_REORG_DEPTH 100
 #define NEAR_TIP 6
+/* How long a commit far from the tip waits for more blocks: a group costs less than its blocks
+ * would one by one, as what several of them write is stored once and as files. */
+#define GATHER_MS 1000
 /* Until a full disk is tried again; twice as long each time, up to the second one. */
 #define SPACE_PAUSE_MS 1000u
 #define SPACE_PAUSE_MS_MAX 60000u
@@ -392,6 +395,7 @@ static int open_stages(struct follow *f, struct shrewd_error *err) {
     struct shr_commit_options commit = {
         .bytes_max = f->options->pending_bytes,
         .group_blocks_max = f->options->group_blocks,
+        .gather_ms = GATHER_MS,
         .stop = f->source->stop,
         .stats = &f->progress->commit,
         .committed = on_committed,

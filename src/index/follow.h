@@ -2,7 +2,7 @@
  *
  * Four stages work at once, each on blocks of its own: the feed fetches and checks (node/feed.h),
  * the calling thread runs the guest, another commits (index/commit.h). Far from the source's tip
- * the guest runs ahead of the commits, and a commit takes all blocks that wait; near the tip each
+ * the guest runs ahead of the commits, and a commit takes many blocks; near the tip each
  * block is committed before the next. The state is the same, byte for byte, however they fall. */
 #ifndef SHR_INDEX_FOLLOW_H
 #define SHR_INDEX_FOLLOW_H
@@ -54,7 +54,7 @@ struct shr_follow_options {
     enum shr_fsync fsync;
     bool wait_for_space;          /* a full disk is no failure: try again until there is space */
     struct shr_feed_options feed; /* `stats` is the progress's */
-    size_t pending_bytes;         /* held by blocks not committed yet; 0 means 64 MiB */
+    size_t pending_bytes;         /* held by blocks not committed yet; 0 means 128 MiB */
     uint32_t group_blocks;     /* in one write far from the tip, at most; 0: no bound but memory */
     bool progress_bar;         /* on standard error; false: a log line every few seconds */
     void (*on_tip)(void *ctx); /* the tip changed: blocks committed or rolled back; may be NULL.

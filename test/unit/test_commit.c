@@ -138,6 +138,10 @@ static void what_waits_is_read(void **state) {
         random_blocks(seed + 20, (struct shr_commit_options){.group_blocks_max = 7}, slow);
         random_blocks(seed + 30, (struct shr_commit_options){.bytes_max = 20000}, slow);
         random_blocks(seed + 40, (struct shr_commit_options){.blocks_max = 2}, slow);
+        random_blocks(seed + 50, (struct shr_commit_options){.gather_ms = 60000}, slow);
+        random_blocks(seed + 60,
+                      (struct shr_commit_options){.gather_ms = 60000, .bytes_max = 20000}, slow);
+        random_blocks(seed + 70, (struct shr_commit_options){.gather_ms = 1}, slow);
     }
 }
 
@@ -158,6 +162,65 @@ static void what_waits_goes_together(void **state) {
     assert_ok(shr_commit_drain(subject.commit, err));
     assert_int_equal(atomic_load(&subject.gate->tries), 2);
     check_state(&subject);
+    end(&subject);
+}
+
+/* Blocks wait for others: until somebody waits for them, or there are as many as go together. */
+static void blocks_gather(void **state) {
+    struct subject subject;
+    start_with(&subject, 6,
+               (struct shr_commit_options){.gather_ms = 3600000, .group_blocks_max = 4});
+    for (int i = 0; i < 3; i++) {
+        assert_ok(grow(&subject, err));
+        check_reads(&subject, 30);
+    }
+    assert_int_equal(atomic_load(&subject.stats.blocks_waiting), 3);
+    assert_ok(shr_commit_drain(subject.commit, err));
+    assert_int_equal(atomic_load(&subject.gate->tries), 1);
+    for (int i = 0; i < 4; i++) {
+        assert_ok(grow(&subject, err));
+    }
+    wait_for(&subject.gate->tries, 2); /* by itself */
+    assert_ok(shr_commit_drain(subject.commit, err));
+    assert_int_equal(atomic_load(&subject.gate->tries), 2);
+    check_state(&subject);
+    end(&subject);
+}
+
+/* But not for long. */
+static void gathering_ends(void **state) {
+    struct subject subject;
+    start_with(&subject, 7, (struct shr_commit_options){.gather_ms = 20});
+    assert_ok(grow(&subject, err));
+    wait_for(&subject.gate->tries, 1);
+    assert_ok(shr_commit_drain(subject.commit, err));
+    check_state(&subject);
+    end(&subject);
+}
+
+/* Nor where there is no room for more: the guest's thread waits then. */
+static void a_full_queue_gathers_no_more(void **state) {
+    struct subject subject;
+    start_with(&subject, 8,
+               (struct shr_commit_options){
+                   .gather_ms = 3600000, .blocks_max = 3, .group_blocks_max = 100});
+    for (int i = 0; i < 10; i++) {
+        assert_ok(grow(&subject, err));
+    }
+    assert_ok(shr_commit_drain(subject.commit, err));
+    check_state(&subject);
+    end(&subject);
+}
+
+/* What gathers when it is closed is dropped, at once. */
+static void closing_while_gathering(void **state) {
+    struct subject subject;
+    start_with(&subject, 9, (struct shr_commit_options){.gather_ms = 3600000});
+    assert_ok(grow(&subject, err));
+    shr_commit_close(subject.commit);
+    subject.commit = NULL;
+    assert_int_equal(atomic_load(&subject.gate->tries), 0);
+    chain_pop(&subject.chain);
     end(&subject);
 }
 
@@ -276,9 +339,16 @@ static void closing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_waits_is_read), cmocka_unit_test(what_waits_goes_together),
-        cmocka_unit_test(a_full_queue_waits), cmocka_unit_test(a_failed_write_drops_what_waits),
-        cmocka_unit_test(the_stop),           cmocka_unit_test(closing),
+        cmocka_unit_test(what_waits_is_read),
+        cmocka_unit_test(what_waits_goes_together),
+        cmocka_unit_test(a_full_queue_waits),
+        cmocka_unit_test(a_failed_write_drops_what_waits),
+        cmocka_unit_test(blocks_gather),
+        cmocka_unit_test(gathering_ends),
+        cmocka_unit_test(the_stop),
+        cmocka_unit_test(closing),
+        cmocka_unit_test(closing_while_gathering),
+        cmocka_unit_test(a_full_queue_gathers_no_more),
     };
     return cmocka_run_group_tests_name("commit", tests, NULL, NULL);
 }

@@ -225,10 +225,10 @@ static void test_memory(void **state) {
 #define NODE "run --indexer m --db-path d --daemon-rpc-url u "
     assert_int_equal(load(&config, NODE "--memory-mb 512 --fsync never"), 0);
     assert_int_equal(config.cache_mb, 128);
-    assert_int_equal(config.write_buffer_mb, 128);
+    assert_int_equal(config.write_buffer_mb, 96);
     assert_int_equal(config.read_cache_mb, 128);
     assert_int_equal(config.prefetch_mb, 32);
-    assert_int_equal(config.pending_mb, 32);
+    assert_int_equal(config.pending_mb, 64);
     assert_int_equal(config.fsync, 2);
     shr_config_free(&config);
     assert_int_equal(load(&config, NODE "--memory-mb 512 --cache-mb 20 --read-cache-mb 0"), 0);
@@ -267,7 +267,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config.memory_mb, 1024);
     assert_int_equal(config.cache_mb, 256);
     assert_int_equal(config.read_cache_mb, 256);
-    assert_int_equal(config.pending_mb, 64);
+    assert_int_equal(config.pending_mb, 128);
     assert_int_equal(config.fsync, 1);
     assert_int_equal(config.start_block, 0);
     assert_int_equal(config.exit_at, SHR_UNSET);
