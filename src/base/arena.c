@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Chunks double in size up to the largest: most arenas are either tiny or large. */
 #define CHUNK_MIN ((size_t)1024)
@@ -16,19 +17,27 @@ static size_t next_size(const struct shr_arena *arena, size_t wanted) {
     return wanted > size ? wanted : size;
 }
 
-struct shr_bytes shr_arena_keep(struct shr_arena *arena, struct shr_bytes bytes) {
+uint8_t *shr_arena_take(struct shr_arena *arena, size_t len) {
     struct shr_buf *chunk = arena->n_chunks == 0 ? NULL : &arena->chunks[arena->n_chunks - 1];
-    if (chunk == NULL || chunk->cap - chunk->len < bytes.len) {
+    if (chunk == NULL || chunk->cap - chunk->len < len) {
         arena->chunks =
             shr_realloc_array(arena->chunks, arena->n_chunks + 1, sizeof *arena->chunks);
-        size_t size = next_size(arena, bytes.len);
+        size_t size = next_size(arena, len);
         chunk = &arena->chunks[arena->n_chunks++];
         *chunk = (struct shr_buf){0};
         shr_buf_reserve(chunk, size);
         arena->bytes += chunk->cap;
     }
-    const uint8_t *at = chunk->data + chunk->len;
-    shr_buf_add(chunk, bytes); /* there is room: it does not move */
+    uint8_t *at = chunk->data + chunk->len;
+    chunk->len += len; /* there is room: it does not move */
+    return at;
+}
+
+struct shr_bytes shr_arena_keep(struct shr_arena *arena, struct shr_bytes bytes) {
+    uint8_t *at = shr_arena_take(arena, bytes.len);
+    if (bytes.len > 0) {
+        memcpy(at, bytes.data, bytes.len);
+    }
     return shr_bytes(at, bytes.len);
 }
 

@@ -13,6 +13,8 @@ struct shr_arena {
 };
 
 /* Valid until shr_arena_free. */
+/* Room for `len` bytes, unset; never NULL. */
+uint8_t *shr_arena_take(struct shr_arena *arena, size_t len);
 struct shr_bytes shr_arena_keep(struct shr_arena *arena, struct shr_bytes bytes);
 /* Appends what `from` keeps, which stays where it is, and leaves `from` empty. */
 void shr_arena_move(struct shr_arena *arena, struct shr_arena *from);

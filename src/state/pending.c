@@ -6,23 +6,29 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SLOTS_MIN 1024
+#define FETCHED_AHEAD 8              /* pairs, by which slots are fetched before they are taken */
 #define SLOTS_KEPT ((size_t)1 << 18) /* what one huge block needed beyond is given back */
 
-/* A key that a pending block writes. Open addressing with linear probing; `pair` NULL: free. */
+/* What a pending block writes to a key, the value's bytes right after the key's. Open addressing
+ * with linear probing; `key` NULL: free. A slot whose block was dropped is dead: it may be taken,
+ * and is passed over. */
 struct slot {
-    uint64_t hash;
-    const struct shr_pair *pair; /* the newest */
-    uint32_t height;             /* of its block */
+    const uint8_t *key; /* the newest pair's */
+    uint32_t key_len, value_len;
+    uint32_t hash;   /* half of it */
+    uint32_t height; /* of its block */
 };
 
 struct shr_pending {
     struct shr_state *state;
     struct shr_key_seed seed;
     struct slot *slots;
-    size_t n_slots; /* a power of two, at least twice n */
-    size_t n;
+    size_t n_slots;               /* a power of two, at least twice n */
+    size_t n;                     /* not free */
+    uint32_t first, last;         /* the blocks held; first > last: none */
     struct shr_reader *published; /* between begin and end */
     struct shr_reader reader;     /* the same picture, allowed to fill the cache (cache.h, 6) */
 };
@@ -49,9 +55,15 @@ void shr_writes_add(struct shr_writes *writes, struct shr_bytes key, struct shr_
         writes->cap = writes->cap == 0 ? 8 : writes->cap * 2;
         writes->pairs = shr_realloc_array(writes->pairs, writes->cap, sizeof *writes->pairs);
     }
-    struct shr_pair *pair = &writes->pairs[writes->n_pairs++];
-    pair->key = shr_arena_keep(&writes->arena, key);
-    pair->value = shr_arena_keep(&writes->arena, value);
+    uint8_t *at = shr_arena_take(&writes->arena, key.len + value.len);
+    if (key.len > 0) {
+        memcpy(at, key.data, key.len);
+    }
+    if (value.len > 0) {
+        memcpy(at + key.len, value.data, value.len);
+    }
+    writes->pairs[writes->n_pairs++] =
+        (struct shr_pair){shr_bytes(at, key.len), shr_bytes(at + key.len, value.len)};
 }
 
 size_t shr_writes_bytes(const struct shr_writes *writes) {
@@ -69,50 +81,57 @@ struct shr_block_change shr_writes_change(const struct shr_writes *writes) {
 
 /* --- The table --- */
 
-/* The key's slot, or the free one where it belongs. */
-static struct slot *find(const struct shr_pending *pending, struct shr_bytes key, uint64_t hash) {
-    size_t mask = pending->n_slots - 1;
-    size_t at = (size_t)hash & mask;
-    while (pending->slots[at].pair != NULL &&
-           (pending->slots[at].hash != hash || !shr_bytes_eq(pending->slots[at].pair->key, key))) {
-        at = (at + 1) & mask;
-    }
-    return &pending->slots[at];
+static bool is_held(const struct shr_pending *pending, const struct slot *slot) {
+    return slot->key != NULL && slot->height >= pending->first;
 }
 
-static void make_slots(struct shr_pending *pending, size_t n_slots) {
+/* The key's slot, or the one that it may take. */
+static struct slot *find(const struct shr_pending *pending, struct shr_bytes key, uint32_t hash) {
+    size_t mask = pending->n_slots - 1;
+    struct slot *dead = NULL;
+    for (size_t at = hash & mask;; at = (at + 1) & mask) {
+        struct slot *slot = &pending->slots[at];
+        if (slot->key == NULL) {
+            return dead != NULL ? dead : slot;
+        }
+        if (slot->height < pending->first) {
+            dead = dead != NULL ? dead : slot;
+        } else if (slot->hash == hash && shr_bytes_eq(shr_bytes(slot->key, slot->key_len), key)) {
+            return slot;
+        }
+    }
+}
+
+/* Makes room for so many more keys: what is dead goes, and a while passes before the next time. */
+static void make_room(struct shr_pending *pending, size_t n_more) {
     struct slot *old = pending->slots;
-    size_t n_old = pending->n_slots;
-    pending->slots = shr_alloc_array(n_slots, sizeof *pending->slots);
-    pending->n_slots = n_slots;
+    size_t n_old = pending->n_slots, n = 0;
     for (size_t i = 0; i < n_old; i++) {
-        if (old[i].pair != NULL) {
-            *find(pending, old[i].pair->key, old[i].hash) = old[i];
+        n += is_held(pending, &old[i]);
+    }
+    pending->n_slots = SLOTS_MIN;
+    while (pending->n_slots < 3 * (n + n_more)) {
+        pending->n_slots *= 2;
+    }
+    pending->slots = shr_alloc_array(pending->n_slots, sizeof *pending->slots);
+    pending->n = n;
+    for (size_t i = 0; i < n_old; i++) {
+        if (is_held(pending, &old[i])) {
+            size_t at = old[i].hash & (pending->n_slots - 1);
+            while (pending->slots[at].key != NULL) {
+                at = (at + 1) & (pending->n_slots - 1);
+            }
+            pending->slots[at] = old[i];
         }
     }
     free(old);
-}
-
-/* Frees a slot; those after it that only its being taken had pushed on move back. */
-static void empty(struct shr_pending *pending, struct slot *slot) {
-    size_t mask = pending->n_slots - 1;
-    size_t hole = (size_t)(slot - pending->slots);
-    pending->n--;
-    for (size_t at = (hole + 1) & mask; pending->slots[at].pair != NULL; at = (at + 1) & mask) {
-        size_t home = (size_t)pending->slots[at].hash & mask;
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
-            pending->slots[hole] = pending->slots[at];
-            hole = at;
-        }
-    }
-    pending->slots[hole] = (struct slot){0};
 }
 
 struct shr_pending *shr_pending_new(struct shr_state *state) {
     struct shr_pending *pending = shr_alloc(sizeof *pending);
     pending->state = state;
     shr_key_seed_make(&pending->seed);
-    make_slots(pending, SLOTS_MIN);
+    shr_pending_clear(pending);
     return pending;
 }
 
@@ -128,34 +147,49 @@ size_t shr_pending_bytes(const struct shr_pending *pending) {
     return pending->n_slots * sizeof *pending->slots;
 }
 
+static void put(struct shr_pending *pending, const struct shr_pair *pair, uint32_t hash,
+                uint32_t height) {
+    struct slot *slot = find(pending, pair->key, hash);
+    pending->n += slot->key == NULL;
+    *slot = (struct slot){
+        .key = pair->key.data,
+        .key_len = (uint32_t)pair->key.len,
+        .value_len = (uint32_t)pair->value.len,
+        .hash = hash,
+        .height = height,
+    };
+}
+
 void shr_pending_add(struct shr_pending *pending, const struct shr_writes *writes) {
     assert(pending->published == NULL);
-    size_t n_slots = pending->n_slots;
-    while (n_slots < 2 * (pending->n + writes->n_pairs)) {
-        n_slots *= 2;
+    uint32_t hashes[FETCHED_AHEAD];
+    if (pending->first > pending->last) {
+        if (writes->height < pending->first) { /* rolled back: what is dead must not come alive */
+            shr_pending_clear(pending);
+        }
+        pending->first = writes->height;
     }
-    if (n_slots != pending->n_slots) {
-        make_slots(pending, n_slots);
+    pending->last = writes->height;
+    if (2 * (pending->n + writes->n_pairs) > pending->n_slots) {
+        make_room(pending, writes->n_pairs);
     }
-    for (size_t i = 0; i < writes->n_pairs; i++) { /* of equal keys the later wins */
-        const struct shr_pair *pair = &writes->pairs[i];
-        uint64_t hash = shr_key_hash(&pending->seed, pair->key);
-        struct slot *slot = find(pending, pair->key, hash);
-        pending->n += slot->pair == NULL;
-        *slot = (struct slot){hash, pair, writes->height};
+    for (size_t i = 0; i < writes->n_pairs + FETCHED_AHEAD;
+         i++) { /* of equal keys the later wins */
+        uint32_t *hash = &hashes[i % FETCHED_AHEAD];
+        if (i >= FETCHED_AHEAD) {
+            put(pending, &writes->pairs[i - FETCHED_AHEAD], *hash, writes->height);
+        }
+        if (i < writes->n_pairs) {
+            *hash = (uint32_t)shr_key_hash(&pending->seed, writes->pairs[i].key);
+            __builtin_prefetch(&pending->slots[*hash & (pending->n_slots - 1)]);
+        }
     }
 }
 
 void shr_pending_drop(struct shr_pending *pending, const struct shr_writes *writes) {
     assert(pending->published == NULL);
-    for (size_t i = 0; i < writes->n_pairs; i++) {
-        struct shr_bytes key = writes->pairs[i].key;
-        struct slot *slot = find(pending, key, shr_key_hash(&pending->seed, key));
-        if (slot->pair != NULL && slot->height == writes->height) { /* no newer block has it */
-            empty(pending, slot);
-        }
-    }
-    if (pending->n == 0 && pending->n_slots > SLOTS_KEPT) {
+    pending->first = writes->height + 1;
+    if (pending->first > pending->last && pending->n_slots > SLOTS_KEPT) {
         shr_pending_clear(pending);
     }
 }
@@ -163,10 +197,11 @@ void shr_pending_drop(struct shr_pending *pending, const struct shr_writes *writ
 void shr_pending_clear(struct shr_pending *pending) {
     assert(pending->published == NULL);
     free(pending->slots);
-    pending->slots = NULL;
-    pending->n_slots = 0;
+    pending->slots = shr_alloc_array(SLOTS_MIN, sizeof *pending->slots);
+    pending->n_slots = SLOTS_MIN;
     pending->n = 0;
-    make_slots(pending, SLOTS_MIN);
+    pending->first = 1;
+    pending->last = 0;
 }
 
 /* --- Reading --- */
@@ -198,10 +233,10 @@ void shr_pending_end(struct shr_pending *pending) {
 int shr_pending_get(struct shr_pending *pending, struct shr_buf *value, struct shr_bytes key,
                     struct shrewd_error *err) {
     assert(pending->published != NULL);
-    if (pending->n > 0) {
-        const struct slot *slot = find(pending, key, shr_key_hash(&pending->seed, key));
-        if (slot->pair != NULL) {
-            shr_buf_set(value, slot->pair->value);
+    if (pending->first <= pending->last) {
+        const struct slot *slot = find(pending, key, (uint32_t)shr_key_hash(&pending->seed, key));
+        if (is_held(pending, slot)) {
+            shr_buf_set(value, shr_bytes(slot->key + slot->key_len, slot->value_len));
             return 0;
         }
     }

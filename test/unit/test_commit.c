@@ -224,6 +224,30 @@ static void closing_while_gathering(void **state) {
     end(&subject);
 }
 
+/* After a rollback blocks come at heights that were there before: reads see the new ones' values.
+ */
+static void heights_come_again(void **state) {
+    for (uint64_t seed = 20; seed < 30; seed++) {
+        struct subject subject;
+        start_with(&subject, seed, (struct shr_commit_options){.gather_ms = 3600000});
+        for (int turn = 0; turn < 5; turn++) {
+            for (int i = 0; i < 8; i++) {
+                assert_ok(grow(&subject, err));
+                check_reads(&subject, 60);
+            }
+            assert_ok(shr_commit_drain(subject.commit, err));
+            for (int i = 0; i < 6; i++) {
+                chain_pop(&subject.chain);
+            }
+            uint32_t tip = identity.start_height + (uint32_t)subject.chain.n - 1;
+            assert_ok(shr_state_rollback(subject.state, tip, err));
+            check_reads(&subject, 60);
+        }
+        check_state(&subject);
+        end(&subject);
+    }
+}
+
 static void *release(void *arg) {
     struct subject *subject = arg;
     usleep(60000);
@@ -348,6 +372,7 @@ int main(void) {
         cmocka_unit_test(the_stop),
         cmocka_unit_test(closing),
         cmocka_unit_test(closing_while_gathering),
+        cmocka_unit_test(heights_come_again),
         cmocka_unit_test(a_full_queue_gathers_no_more),
     };
     return cmocka_run_group_tests_name("commit", tests, NULL, NULL);
