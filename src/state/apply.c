@@ -11,6 +11,7 @@
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
+#include "state/old_rows.h"
 #include "state/order.h"
 
 #include <stdlib.h>
@@ -18,9 +19,11 @@
 /* Present versions read at a time: enough to make round trips rare, few enough to bound what is
  * held beside the batch. */
 #define CHUNK 512
+#define FETCHED_AHEAD 8 /* items, by which their bytes are fetched before they are looked at */
 
 /* A pair of one of the blocks. */
 struct item {
+    struct shr_bytes key; /* the pair's */
     const struct shr_pair *pair;
     size_t block; /* its place among those applied */
 };
@@ -42,7 +45,9 @@ struct apply {
     size_t n_items;
     struct shr_batch batch;          /* what is written */
     struct shr_batch ahead;          /* what is loaded before that */
-    struct shr_batch *undo;          /* one of them: where undo data and the tree's rows go */
+    bool load;                       /* whether anything is */
+    struct shr_old_rows old;         /* with that, HISTORY's rows */
+    struct shr_batch *undo;          /* one of the batches: where CHANGES and the tree's rows go */
     struct shr_buf history_key, row; /* scratch */
     size_t firsts[CHUNK + 1];        /* of each key read: its first item; and the end */
     struct shr_read reads[CHUNK];    /* the newest values the state has */
@@ -73,7 +78,7 @@ static void sort_items(struct apply *apply, const struct shr_block_change *chang
         for (size_t i = 0; i < changes[b].n_pairs; i++) {
             const struct shr_pair *pair = &changes[b].pairs[i];
             size_t at = apply->n_items++;
-            unsorted[at] = (struct item){pair, b};
+            unsorted[at] = (struct item){pair->key, pair, b};
             order[at] = (struct shr_ordered){.key = pair->key, .rank = at};
         }
     }
@@ -94,6 +99,22 @@ static void note_change(struct block *block, const struct shr_pair *pair, bool r
     shr_change_add(&block->changes, &(struct shr_change){pair->key, replaced});
 }
 
+/* The version before the block of `height`. One of an earlier block of the group is where that
+ * block's pairs are; the one that was there before is in scratch. */
+static void keep_old(struct apply *apply, const struct version *now, struct shr_bytes key,
+                     uint32_t height) {
+    if (apply->load) {
+        struct shr_old_row row = {
+            .key = key, .value = now->value, .height = height, .written_at = now->written_at};
+        shr_old_rows_add(&apply->old, &row, now->written_at < apply->blocks[0].record.height);
+        return;
+    }
+    shr_history_key(&apply->history_key, key, height);
+    shr_version_encode(&apply->row, now->value, now->written_at);
+    shr_batch_put(&apply->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key),
+                  shr_buf_bytes(&apply->row));
+}
+
 /* A block writes the key: keeps the version before in HISTORY, unless nothing changes. */
 static void change_version(struct apply *apply, struct version *now, const struct item *item) {
     struct block *block = &apply->blocks[item->block];
@@ -102,10 +123,7 @@ static void change_version(struct apply *apply, struct version *now, const struc
         return;
     }
     if (now->own) {
-        shr_history_key(&apply->history_key, pair->key, block->record.height);
-        shr_version_encode(&apply->row, now->value, now->written_at);
-        shr_batch_put(apply->undo, SHR_TABLE_HISTORY, shr_buf_bytes(&apply->history_key),
-                      shr_buf_bytes(&apply->row));
+        keep_old(apply, now, pair->key, block->record.height);
     }
     block->new_keys += !now->found;
     note_change(block, pair, now->own);
@@ -124,7 +142,7 @@ static void walk_key(struct apply *apply, struct version *now, size_t from, size
     }
     if (now->own && now->written_at >= before) {
         shr_version_encode(&apply->row, now->value, now->written_at);
-        shr_batch_put(&apply->batch, SHR_TABLE_LATEST, apply->items[from].pair->key,
+        shr_batch_put(&apply->batch, SHR_TABLE_LATEST, apply->items[from].key,
                       shr_buf_bytes(&apply->row));
     }
 }
@@ -150,7 +168,11 @@ static size_t take_keys(struct apply *apply, size_t *at) {
     size_t n = 0;
     size_t i = *at;
     for (; i < apply->n_items; i++) {
-        struct shr_bytes key = apply->items[i].pair->key;
+        struct shr_bytes key = apply->items[i].key;
+        if (i + FETCHED_AHEAD < apply->n_items) {
+            __builtin_prefetch(apply->items[i + FETCHED_AHEAD].key.data);
+            __builtin_prefetch(apply->items[i + FETCHED_AHEAD].pair);
+        }
         if (n > 0 && shr_bytes_eq(key, apply->reads[n - 1].key)) {
             continue;
         }
@@ -289,8 +311,8 @@ static struct apply *apply_new(struct shr_state *state, const struct shr_block_c
         apply->blocks[b].record.hash = changes[b].hash;
     }
     sort_items(apply, changes);
-    bool load = shr_store_loads(state->store) && apply->n_items >= state->load_min;
-    apply->undo = load ? &apply->ahead : &apply->batch;
+    apply->load = shr_store_loads(state->store) && apply->n_items >= state->load_min;
+    apply->undo = apply->load ? &apply->ahead : &apply->batch;
     return apply;
 }
 
@@ -304,6 +326,7 @@ static void apply_free(struct apply *apply) {
     }
     shr_buf_free(&apply->row);
     shr_buf_free(&apply->history_key);
+    shr_old_rows_free(&apply->old);
     shr_batch_free(&apply->ahead);
     shr_batch_free(&apply->batch);
     free(apply->items);
@@ -318,9 +341,11 @@ static int store_all(struct apply *apply, bool sync, struct shrewd_error *err) {
                                             SHR_TABLE_HISTORY, SHR_TABLE_ROOT};
     struct shr_state *state = apply->state;
     int code = 0;
-    state->ahead = apply->ahead.n > 0;
+    state->ahead = apply->load;
     for (size_t i = 0; state->ahead && code == 0 && i < sizeof loaded / sizeof loaded[0]; i++) {
-        code = shr_store_load(state->store, &apply->ahead, loaded[i], err);
+        code = loaded[i] == SHR_TABLE_HISTORY
+                   ? shr_old_rows_load(&apply->old, state->store, err)
+                   : shr_store_load(state->store, &apply->ahead, loaded[i], err);
     }
     if (code == 0) {
         code = shr_store_write(state->store, &apply->batch, sync, err);

@@ -21,6 +21,18 @@ static int by_key(const void *a, const void *b) {
     return order != 0 ? order : (left->rank > right->rank) - (left->rank < right->rank);
 }
 
+/* Most are equal keys in the order of their ranks already. */
+static void insert_by_key(struct shr_ordered *items, size_t n) {
+    for (size_t i = 1; i < n; i++) {
+        struct shr_ordered item = items[i];
+        size_t at = i;
+        for (; at > 0 && by_key(&items[at - 1], &item) > 0; at--) {
+            items[at] = items[at - 1];
+        }
+        items[at] = item;
+    }
+}
+
 static void insert_by_word(struct shr_ordered *items, size_t n) {
     for (size_t i = 1; i < n; i++) {
         struct shr_ordered item = items[i];
@@ -84,7 +96,11 @@ static void sort_from(struct shr_ordered *items, struct shr_ordered *spare, size
 
 /* Items whose first `to` bytes are the same, where the zeros after a key's end count too. */
 static void sort_alike(struct shr_ordered *items, struct shr_ordered *spare, size_t n, size_t to) {
-    bool compare = n <= FEW || to >= COMMON_MAX;
+    if (n <= FEW) {
+        insert_by_key(items, n);
+        return;
+    }
+    bool compare = to >= COMMON_MAX;
     for (size_t i = 0; i < n && !compare; i++) {
         compare = items[i].key.len < to;
     }

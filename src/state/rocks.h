@@ -35,7 +35,7 @@ static inline const char *shr_rocks_chars(struct shr_bytes bytes) {
 }
 
 /* store_ops.h's load. */
-int shr_rocks_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+int shr_rocks_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                    struct shrewd_error *err);
 
 /* Turns RocksDB's message into an error that names the path, and frees it. `doing` is what

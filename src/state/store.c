@@ -1,6 +1,7 @@
 #include "state/store_ops.h"
 
 #include "base/alloc.h"
+#include "state/order.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,9 +89,42 @@ bool shr_store_loads(const struct shr_store *store) {
     return store->ops->load != NULL && !store->read_only;
 }
 
+int shr_store_load_rows(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
+                        struct shrewd_error *err) {
+    return store->ops->load(store, table, next, ctx, err);
+}
+
+/* Rows of a batch, sorted. */
+struct sorted {
+    const struct shr_batch *rows;
+    struct shr_ordered *order;
+    size_t n, next;
+};
+
+static bool next_sorted(void *ctx, struct shr_bytes *key, struct shr_bytes *value) {
+    struct sorted *sorted = ctx;
+    if (sorted->next == sorted->n) {
+        return false;
+    }
+    const struct shr_write *row = &sorted->rows->writes[sorted->order[sorted->next++].rank];
+    *key = row->key;
+    *value = row->value;
+    return true;
+}
+
 int shr_store_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
                    struct shrewd_error *err) {
-    return store->ops->load(store, rows, table, err);
+    struct sorted sorted = {.rows = rows};
+    sorted.order = shr_alloc_array(rows->n + 1, sizeof *sorted.order);
+    for (size_t i = 0; i < rows->n; i++) {
+        if (rows->writes[i].table == table) {
+            sorted.order[sorted.n++] = (struct shr_ordered){.key = rows->writes[i].key, .rank = i};
+        }
+    }
+    shr_order(sorted.order, sorted.n);
+    int code = shr_store_load_rows(store, table, next_sorted, &sorted, err);
+    free(sorted.order);
+    return code;
 }
 
 int shr_store_snapshot(struct shr_store *store, struct shr_snapshot **out,

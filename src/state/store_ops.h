@@ -22,7 +22,7 @@ struct shr_store_ops {
     int (*write)(struct shr_store *store, const struct shr_batch *batch, bool sync,
                  struct shrewd_error *err);
     /* NULL: write does as well. */
-    int (*load)(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+    int (*load)(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                 struct shrewd_error *err);
     int (*snapshot)(struct shr_store *store, struct shr_snapshot **out, struct shrewd_error *err);
     void (*snapshot_free)(struct shr_store *store, struct shr_snapshot *snapshot);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "state/store_ops.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -64,8 +65,8 @@ static inline int gate_write(struct shr_store *store, const struct shr_batch *ba
     return shr_store_write(gate->inner, batch, sync, err);
 }
 
-static inline int gate_load(struct shr_store *store, const struct shr_batch *rows,
-                            enum shr_table table, struct shrewd_error *err) {
+static inline int gate_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next,
+                            void *ctx, struct shrewd_error *err) {
     struct gate_store *gate = gate_of(store);
     struct shr_batch batch = {0};
     int code = atomic_load(&gate->fail_with);
@@ -73,10 +74,9 @@ static inline int gate_load(struct shr_store *store, const struct shr_batch *row
         return shr_fail(err, code, "the gate is shut");
     }
     gate->loads_left -= code != 0;
-    for (size_t i = 0; i < rows->n; i++) {
-        if (rows->writes[i].table == table) {
-            shr_batch_put(&batch, table, rows->writes[i].key, rows->writes[i].value);
-        }
+    for (struct shr_bytes key, value; next(ctx, &key, &value);) {
+        assert(batch.n == 0 || shr_bytes_cmp(batch.writes[batch.n - 1].key, key) < 0);
+        shr_batch_put(&batch, table, key, value);
     }
     code = shr_store_write(gate->inner, &batch, true, err);
     shr_batch_free(&batch);
