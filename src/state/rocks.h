@@ -6,6 +6,7 @@
 #include "state/store_ops.h"
 
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 
 struct shr_rocks {
     struct shr_store store;
@@ -18,6 +19,7 @@ struct shr_rocks {
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *reads; /* of the newest data */
     rocksdb_writeoptions_t *writes, *synced_writes;
+    _Atomic bool failed; /* a write has, since it was opened */
 };
 
 /* Opens the database at rocks->path and fills the rest; on failure what was filled is left for
@@ -34,7 +36,8 @@ static inline const char *shr_rocks_chars(struct shr_bytes bytes) {
     return bytes.len == 0 ? "" : (const char *)bytes.data;
 }
 
-/* store_ops.h's load. */
+/* store_ops.h's loads and load. */
+bool shr_rocks_loads(const struct shr_store *store);
 int shr_rocks_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                    struct shrewd_error *err);
 

@@ -39,6 +39,26 @@ static char *write_file(const struct shr_rocks *rocks, const char *path, enum sh
     return message;
 }
 
+/* RocksDB (7.8) keeps it in mind for ever when an error has stopped it, also once there is space
+ * again and it writes as before: it gives a file that is loaded then no number, and ends the
+ * process. Such an error was a write's, or one of its own threads'. */
+bool shr_rocks_loads(const struct shr_store *store) {
+    const struct shr_rocks *rocks = (const struct shr_rocks *)store;
+    uint64_t errors = 0;
+    return !atomic_load(&rocks->failed) &&
+           rocksdb_property_int(rocks->db, "rocksdb.background-errors", &errors) == 0 &&
+           errors == 0;
+}
+
+static char *load_file(const struct shr_rocks *rocks, const char *path, enum shr_table table) {
+    char *message = NULL;
+    rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
+    rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
+    rocksdb_ingest_external_file_cf(rocks->db, rocks->families[table], &path, 1, options, &message);
+    rocksdb_ingestexternalfileoptions_destroy(options);
+    return message;
+}
+
 int shr_rocks_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                    struct shrewd_error *err) {
     struct shr_rocks *rocks = (struct shr_rocks *)store;
@@ -49,15 +69,19 @@ int shr_rocks_load(struct shr_store *store, enum shr_table table, shr_rows_fn *n
     char *path = shr_asprintf("%s/%s", rocks->path, LOAD_NAME);
     unlink(path);
     char *message = write_file(rocks, path, table, next, ctx, key, value);
-    if (message == NULL) {
-        const char *paths[] = {path};
-        rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
-        rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
-        rocksdb_ingest_external_file_cf(rocks->db, rocks->families[table], paths, 1, options,
-                                        &message);
-        rocksdb_ingestexternalfileoptions_destroy(options);
+    bool loads = shr_rocks_loads(store);
+    if (message == NULL && loads) {
+        message = load_file(rocks, path, table);
     }
     unlink(path); /* what has been moved is gone already */
     free(path);
-    return message == NULL ? 0 : shr_rocks_fail(rocks->path, message, "cannot write", err);
+    if (message != NULL) {
+        atomic_store(&rocks->failed, true);
+        return shr_rocks_fail(rocks->path, message, "cannot write", err);
+    }
+    return loads ? 0
+                 : shr_fail(err, SHREWD_DISK_FULL,
+                            "cannot write the database '%s': its disk was full for a while; free "
+                            "some space: what is stored is whole",
+                            rocks->path);
 }

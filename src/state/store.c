@@ -86,7 +86,7 @@ int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool
 }
 
 bool shr_store_loads(const struct shr_store *store) {
-    return store->ops->load != NULL && !store->read_only;
+    return store->ops->loads != NULL && !store->read_only && store->ops->loads(store);
 }
 
 int shr_store_load_rows(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,

@@ -297,6 +297,9 @@ static int rocks_write(struct shr_store *store, const struct shr_batch *batch, b
     count_nothing();
     rocksdb_write(rocks->db, sync ? rocks->synced_writes : rocks->writes, writes, &message);
     rocksdb_writebatch_destroy(writes);
+    if (message != NULL) {
+        atomic_store(&rocks->failed, true);
+    }
     return message == NULL ? 0 : shr_rocks_fail(rocks->path, message, "cannot write", err);
 }
 
@@ -398,6 +401,7 @@ int shr_store_open_rocks(struct shr_store **out, const char *path,
         .scans_free = rocks_scans_free,
         .scans_next = rocks_scans_next,
         .write = rocks_write,
+        .loads = shr_rocks_loads,
         .load = shr_rocks_load,
         .snapshot = rocks_snapshot,
         .snapshot_free = rocks_snapshot_free,

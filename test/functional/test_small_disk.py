@@ -169,7 +169,8 @@ def test_opening_on_a_full_disk_says_so_and_harms_nothing(right):
             assert right.tip_of(daemon.db) == ("a", 200)
 
 
-def test_space_comes_back_while_it_runs(right):
+@pytest.mark.parametrize("load_pairs", [200, 30000])
+def test_space_comes_back_while_it_runs(right, load_pairs):
     """It serves what it has, tries again, and goes on by itself."""
     dice = torture.dice("space")
     for _ in range(rounds(2, 10)):
@@ -178,7 +179,8 @@ def test_space_comes_back_while_it_runs(right):
             root.mkdir()
             space.write_text(str(dice.randrange(1_500_000, 3_000_000)))
             with Daemon(right.module, db=root / "db", blocks=right.files["a"],
-                        env=small_disk(root, space), **torture.flags()) as daemon:
+                        env=small_disk(root, space),
+                        **torture.flags(load_pairs=load_pairs)) as daemon:
                 daemon.start()
                 daemon.wait_log("No space left")
                 for _ in range(3):  # serving what is stored, of the tip that it tells
