@@ -22,6 +22,9 @@ struct shr_rocks {
     _Atomic bool failed; /* a write has, since it was opened */
 };
 
+/* Files of the first level beyond which writes are slowed down. */
+#define SHR_ROCKS_FRESH_FILES_SLOW 40
+
 /* Opens the database at rocks->path and fills the rest; on failure what was filled is left for
  * shr_rocks_free. */
 int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *options,

@@ -22,16 +22,15 @@
 #define CACHE_PART_BITS_MAX 6
 #define WRITE_BUFFER_BYTES_DEFAULT (256 * MIB) /* of all tables together */
 /* Tables of which little is written keep parts of the log alive: beyond this they are written out,
- * so that opening after a kill has no more than this to read. */
-#define WAL_BYTES_MAX (128 * MIB)
+ * so that opening after a kill has no more than this to read: some 15 ms a MiB. */
+#define WAL_BYTES_MAX (48 * MIB)
 /* Beside the log, which opening writes out as tables, room for RocksDB's small files. */
 #define OPEN_BYTES_MIN MIB
 /* A log that is read in a moment needs no writing out when closing. */
 #define CLOSE_LOG_BYTES_MAX (4 * MIB)
 #define ZSTD_LEVEL 1 /* most bytes are hashes: 3, the default, costs more and saves little */
 #define ZSTD_WINDOW_BITS (-14)
-/* Files of the first level beyond which writes are slowed down, and wait. */
-#define FRESH_FILES_SLOW 40
+/* Files of the first level beyond which writes wait. */
 #define FRESH_FILES_STOP 56
 #define BACKGROUND_JOBS 2
 #define LOG_HEADERS_ONLY 5 /* rocksdb::InfoLogLevel::HEADER_LEVEL */
@@ -206,7 +205,7 @@ static rocksdb_options_t *make_family_options(const struct family_plan *plan,
     rocksdb_options_set_bottommost_compression_options(options, ZSTD_WINDOW_BITS, ZSTD_LEVEL, 0, 0,
                                                        1);
     rocksdb_options_set_level0_file_num_compaction_trigger(options, plan->fresh_files);
-    rocksdb_options_set_level0_slowdown_writes_trigger(options, FRESH_FILES_SLOW);
+    rocksdb_options_set_level0_slowdown_writes_trigger(options, SHR_ROCKS_FRESH_FILES_SLOW);
     rocksdb_options_set_level0_stop_writes_trigger(options, FRESH_FILES_STOP);
     rocksdb_options_set_max_bytes_for_level_base(options, 1024 * MIB);
     rocksdb_options_set_target_file_size_base(options, 64 * MIB);

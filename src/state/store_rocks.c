@@ -14,6 +14,10 @@
 #define CHUNK 512
 /* Writes in a batch that is better off in fresh write buffers: a deep rollback. */
 #define LARGE_BATCH ((size_t)100000)
+/* Of the five buffers a table may have (rocks_open.c), so many may be full and wait. */
+#define FULL_BUFFERS_MAX 2u
+/* Of the first level's files, as many may still come while one looks. */
+#define FRESH_FILES_SPARE 4u
 
 /* Begins with a dot, as files that a new database's folder may hold (rocks_open.c). */
 #define PROBE_NAME ".shrewd-probe"
@@ -257,6 +261,23 @@ static int rocks_scans_next(struct shr_store *store, void *iterator, struct shr_
     return message == NULL ? 0 : shr_rocks_fail(rocks_of(store)->path, message, "cannot read", err);
 }
 
+/* A number that RocksDB gives as text for some properties; the largest when it gives none. */
+static uint64_t count_of(struct shr_rocks *rocks, enum shr_table table, const char *property) {
+    char *text = rocksdb_property_value_cf(rocks->db, rocks->families[table], property);
+    uint64_t n = text == NULL ? UINT64_MAX : strtoull(text, NULL, 10);
+    rocksdb_free(text);
+    return n;
+}
+
+/* Whether a table's write buffer can be written out without waiting. RocksDB would hold the caller
+ * back while one more would slow writes down, until a compaction has made room: 18 s, once, rolling
+ * back with 16 million keys. */
+static bool takes_fresh_buffer(struct shr_rocks *rocks, enum shr_table table) {
+    return count_of(rocks, table, "rocksdb.num-immutable-mem-table") <= FULL_BUFFERS_MAX &&
+           count_of(rocks, table, "rocksdb.num-files-at-level0") <
+               SHR_ROCKS_FRESH_FILES_SLOW - FRESH_FILES_SPARE;
+}
+
 /* Starts fresh write buffers, the full ones being written out meanwhile. Sorted writes into an
  * empty buffer are faster than between the many entries of a full one: rolling back 95 blocks of
  * 5,000 keys took 0.7 s instead of 1.5 s. */
@@ -266,7 +287,9 @@ static int fresh_buffers(struct shr_rocks *rocks, struct shrewd_error *err) {
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(options, 0);
     for (size_t i = 0; message == NULL && i < sizeof large / sizeof large[0]; i++) {
-        rocksdb_flush_cf(rocks->db, options, rocks->families[large[i]], &message);
+        if (takes_fresh_buffer(rocks, large[i])) {
+            rocksdb_flush_cf(rocks->db, options, rocks->families[large[i]], &message);
+        }
     }
     rocksdb_flushoptions_destroy(options);
     return message == NULL ? 0 : shr_rocks_fail(rocks->path, message, "cannot write", err);

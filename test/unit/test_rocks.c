@@ -120,6 +120,42 @@ static void closing_leaves_little_log(void **state) {
     remove_dir(dir);
 }
 
+/* Opening after a kill reads the log. One row of a table that is never written again must not keep
+ * all that follows in it. */
+static void log_stays_short(void **state) {
+    enum { BATCHES = 160, ROWS = 256, ROW_BYTES = 4096, LOG_MAX = 80 << 20 };
+    static uint8_t bytes[ROW_BYTES];
+    char *dir = make_dir();
+    struct shr_store *store = NULL;
+    struct rng rng = {11};
+    assert_ok(open_as(&store, dir, true, false, err));
+    put(store, SHR_TABLE_META, "k", "v");
+    for (uint32_t i = 0; i < BATCHES; i++) {
+        struct shr_batch batch = {0};
+        for (uint32_t j = 0; j < ROWS; j++) {
+            uint32_t key = i * ROWS + j;
+            for (size_t at = 0; at < sizeof bytes; at += sizeof(uint64_t)) {
+                uint64_t word = rng_next(&rng);
+                memcpy(bytes + at, &word, sizeof word);
+            }
+            shr_batch_put(&batch, SHR_TABLE_HISTORY, shr_bytes(&key, sizeof key),
+                          shr_bytes(bytes, sizeof bytes));
+        }
+        assert_ok(shr_store_write(store, &batch, false, err));
+        shr_batch_free(&batch);
+    }
+    /* What is written out is so in the background. */
+    time_t end = time(NULL) + 120;
+    while (log_bytes(dir) > LOG_MAX && time(NULL) < end) {
+        put(store, SHR_TABLE_LATEST, "k", "v");
+        usleep(20000);
+    }
+    assert_true(log_bytes(dir) <= LOG_MAX);
+    assert_has(store, SHR_TABLE_META, "k", "v");
+    shr_store_close(store);
+    remove_dir(dir);
+}
+
 static void created_with_its_parents(void **state) {
     char *dir = make_dir();
     char *middle = shr_asprintf("%s/a", dir);
@@ -460,6 +496,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(absent_is_said),
         cmocka_unit_test(full_disk_is_said_before_opening),
         cmocka_unit_test(closing_leaves_little_log),
+        cmocka_unit_test(log_stays_short),
         cmocka_unit_test(created_with_its_parents),
         cmocka_unit_test(foreign_folder_is_refused),
         cmocka_unit_test(foreign_database_is_refused),
