@@ -31,7 +31,13 @@ def pruned(chain):
 
 
 def index(daemon, chain):
-    daemon.start().wait_tip(chain)
+    daemon.start()
+    wait_pruned(daemon, chain)
+
+
+def wait_pruned(daemon, chain):
+    """Blocks are pruned in the background, some time after the tip has come."""
+    daemon.wait_tip(chain)
     wait_for("pruning", lambda: daemon.oldest_height() == chain.height() - KEEP)
 
 
@@ -80,6 +86,7 @@ def test_a_restored_database_continues_and_is_equal(chain, pruned, tmp_path):
 
 
 def test_it_begins_anew_when_pruning_passed_its_end(chain, pruned, tmp_path):
+    wait_pruned(pruned, chain)  # of the blocks that the test before has mined
     create(tmp_path / "s", pruned)
     first = chain.height()
     chain.mine(KEEP // 2)
@@ -89,8 +96,7 @@ def test_it_begins_anew_when_pruning_passed_its_end(chain, pruned, tmp_path):
     assert manifest(tmp_path / "s")["oldest_height"] == first - KEEP
     end = chain.height()
     chain.mine(KEEP + 5)
-    pruned.wait_tip(chain)
-    wait_for("pruning", lambda: pruned.oldest_height() == chain.height() - KEEP)
+    wait_pruned(pruned, chain)
     anew = create(tmp_path / "s", pruned)
     assert f"ends with block {end}" in anew.stderr and "begun anew" in anew.stderr
     assert json.loads(anew.stdout)["oldest_height"] == chain.height() - KEEP
