@@ -144,5 +144,8 @@ int shr_report(const struct shrewd_error *err);
  * takes it), or its default. SHREWD_INVALID, naming the least budget. */
 int shr_config_memory(struct shr_config *config, bool budget, struct shrewd_error *err);
 void shr_config_log_memory(const struct shr_config *config);
+/* Has malloc give back what is freed, so that the budget holds; for the whole process, before other
+ * threads are started. */
+void shr_config_tune_malloc(void);
 
 #endif

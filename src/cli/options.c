@@ -69,7 +69,7 @@ const struct shr_option shr_options[] = {
     {"cache-dir", "DIR", SHR_OPTION_DIR, SHR_GROUP_STATE,
      VIEWS | PROOFS | BIT(INSPECT) | BIT(DEMO) | BIT(IMPORT_ROCKSHREW) | BIT(DIFF) | BIT(LOAD), 0,
      0, NULL, NULL, AT(cache_dir), "where compiled modules are kept; ~/.cache/shrewd/modules"},
-    {"memory-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, BIT(RUN), 128, 1048576, NULL, NULL,
+    {"memory-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, BIT(RUN), 256, 1048576, NULL, NULL,
      AT(memory_mb), "memory in all, above the module's own, in MiB, for all parts to share; 1024"},
     {"cache-mb", "N", SHR_OPTION_NUMBER, SHR_GROUP_STATE, STORES | MAKES | BIT(DIFF), 1, 1048576,
      NULL, NULL, AT(cache_mb), "memory for the database's block cache, in MiB; its share, or 256"},

@@ -11,6 +11,7 @@ int shr_cmd_run(struct shr_config *config) {
     struct shr_daemon daemon;
     struct shr_stop stop;
     struct shrewd_error err;
+    shr_config_tune_malloc(); /* before there is a thread */
     if (shr_signals_install(&stop, &err) != 0) {
         return shr_report(&err);
     }

@@ -38,7 +38,7 @@ static struct sample sample_of(const struct shr_option *option) {
     case SHR_OPTION_SWITCH:
         return (struct sample){"true", NULL, true};
     case SHR_OPTION_NUMBER:
-        return (struct sample){"170", NULL, 170};
+        return (struct sample){"256", NULL, 256};
     case SHR_OPTION_PORT:
         return (struct sample){"65535", NULL, 65535};
     case SHR_OPTION_HEIGHT:
@@ -223,7 +223,7 @@ static void test_memory(void **state) {
     (void)state;
     struct shr_config config;
 #define NODE "run --indexer m --db-path d --daemon-rpc-url u "
-    assert_int_equal(load(&config, NODE "--memory-mb 512 --fsync never"), 0);
+    assert_int_equal(load(&config, NODE "--memory-mb 544 --fsync never"), 0); /* 64 and 15 x 32 */
     assert_int_equal(config.cache_mb, 128);
     assert_int_equal(config.write_buffer_mb, 96);
     assert_int_equal(config.read_cache_mb, 128);
@@ -231,19 +231,19 @@ static void test_memory(void **state) {
     assert_int_equal(config.pending_mb, 64);
     assert_int_equal(config.fsync, 2);
     shr_config_free(&config);
-    assert_int_equal(load(&config, NODE "--memory-mb 512 --cache-mb 20 --read-cache-mb 0"), 0);
+    assert_int_equal(load(&config, NODE "--memory-mb 544 --cache-mb 20 --read-cache-mb 0"), 0);
     assert_int_equal(config.cache_mb, 20);
     assert_int_equal(config.read_cache_mb, 0);
     assert_int_equal(config.prefetch_mb, 32);
     shr_config_free(&config);
-    /* Three quarters are shares: 256 fit into 1024, and not into one less. */
+    /* The other shares are 11 of 15: 256 fit into 1024, and not into one less. */
     assert_int_equal(load(&config, NODE "--memory-mb 1024 --cache-mb 256"), 0);
     shr_config_free(&config);
     assert_refused(NODE "--memory-mb 1023 --cache-mb 256", "the least is 1024");
     assert_int_equal(load(&config, NODE "--cache-mb 4000"), 0);
     assert_int_equal(config.read_cache_mb, 256);
     shr_config_free(&config);
-    assert_refused(NODE "--memory-mb 127", "(128 to 1048576)");
+    assert_refused(NODE "--memory-mb 255", "(256 to 1048576)");
     assert_refused(NODE "--fsync sometimes", "is not one of always|tip|never");
     assert_int_equal(load(&config, "status --db-path d"), 0); /* no budget */
     assert_int_equal(config.cache_mb, 256);

@@ -7,6 +7,7 @@ REPO = pathlib.Path(__file__).resolve().parents[3]
 SHREWD = pathlib.Path(os.environ.get("SHREWD_BIN", REPO / "build" / "shrewd")).resolve()
 GUESTS = pathlib.Path(os.environ.get("SHREWD_GUESTS", REPO / "build" / "guest")).resolve()
 MAKE_STATES = SHREWD.parent / "test" / "bench" / "make_states"
+MAKE_BLOCKS = SHREWD.parent / "test" / "bench" / "make_blocks"
 # Mainnet blocks, too large for the tree: blocks/ in a folder beside it, unless told otherwise.
 SHARED = pathlib.Path(os.environ.get("SHREWD_SHARED", REPO.parent / "shared"))
 
