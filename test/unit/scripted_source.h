@@ -4,6 +4,7 @@
 #define SHR_TEST_SCRIPTED_SOURCE_H
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "chain/build.h"
 #include "node/halt.h"
 #include "node/source.h"
@@ -44,9 +45,12 @@ struct scripted_source {
     int fail_code;
     uint32_t missing_times; /* block() knows no block, so often */
     bool hang;              /* block() does not return before a halt or the stop */
+    bool held;              /* nor before this is false */
     /* what was asked */
     uint32_t block_calls;
     uint32_t hash_calls;
+    uint64_t damaged_ms; /* when damage_height was last served damaged */
+    uint64_t sound_ms;   /* when it was first served sound */
 };
 
 static inline struct scripted_source *scripted(struct shr_source *source) {
@@ -83,12 +87,43 @@ static inline int scripted_hash_at(struct shr_source *source, struct shr_hash *o
     return code;
 }
 
+/* What a feed's thread reads or writes meanwhile is set and read so. */
+static inline void scripted_set(struct scripted_source *s, uint32_t *what, uint32_t value) {
+    pthread_mutex_lock(&s->lock);
+    *what = value;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static inline uint32_t scripted_get(struct scripted_source *s, const uint32_t *what) {
+    pthread_mutex_lock(&s->lock);
+    uint32_t value = *what;
+    pthread_mutex_unlock(&s->lock);
+    return value;
+}
+
+static inline void scripted_hold(struct scripted_source *s, bool held) {
+    pthread_mutex_lock(&s->lock);
+    s->held = held;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static inline bool scripted_is_held(struct scripted_source *s) {
+    pthread_mutex_lock(&s->lock);
+    bool held = s->held;
+    pthread_mutex_unlock(&s->lock);
+    return held;
+}
+
 /* With the lock. */
 static inline void scripted_serve(struct scripted_source *s, struct shr_buf *out, uint32_t at) {
-    bool damage = s->damage_times > 0 && s->damage_height - s->first < s->n_chain &&
-                  s->chain[s->damage_height - s->first] == at;
+    bool meant =
+        s->damage_height - s->first < s->n_chain && s->chain[s->damage_height - s->first] == at;
+    bool damage = meant && s->damage_times > 0;
     if (damage) {
         s->damage_times--;
+        s->damaged_ms = shr_now_ms();
+    } else if (meant && s->sound_ms == 0) {
+        s->sound_ms = shr_now_ms();
     }
     shr_buf_set(out, shr_buf_bytes(&s->all[damage && s->damage_swaps ? at - 1 : at].raw));
     if (damage && !s->damage_swaps) {
@@ -107,6 +142,11 @@ static inline int scripted_block(struct shr_source *source, struct shr_buf *out,
     if ((hang || delay > 0) && shr_halt_sleep(&s->halt, hang ? 60000 : delay)) {
         return shr_fail(err, SHREWD_STOPPED, "stopped");
     }
+    while (scripted_is_held(s)) {
+        if (shr_halt_sleep(&s->halt, 1)) {
+            return shr_fail(err, SHREWD_STOPPED, "stopped");
+        }
+    }
     int code = SHREWD_NOT_FOUND;
     pthread_mutex_lock(&s->lock);
     bool missing = s->missing_times > 0;
@@ -121,12 +161,14 @@ static inline int scripted_block(struct shr_source *source, struct shr_buf *out,
     return code == 0 ? 0 : shr_fail(err, code, "no such block");
 }
 
+/* Waits ten times as long as it may: what relies on the end of the time shows as being stuck, and
+ * what is only slow, on a busy machine, does not. */
 static inline int scripted_wait(struct shr_source *source, uint32_t ms, struct shrewd_error *err) {
     struct scripted_source *s = scripted(source);
     struct pollfd fds[3] = {{.fd = s->bell, .events = POLLIN},
                             {.fd = s->stop.fd, .events = POLLIN},
                             {.fd = s->halt.fd, .events = POLLIN}};
-    poll(fds, 3, (int)ms);
+    poll(fds, 3, 10 * (int)ms);
     shr_bell_hush(s->bell);
     return shr_halted(&s->halt) ? shr_fail(err, SHREWD_STOPPED, "stopped") : 0;
 }

@@ -11,6 +11,10 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+/* Nothing here takes as long, nor do the threads starve as long on a busy machine; and all that
+ * ends by itself when it was missed (a call that hangs, a wait at the tip) takes longer. */
+#define PATIENCE_MS 30000u
+
 struct fixture {
     struct scripted_source *s;
     struct shr_feed *feed;
@@ -36,7 +40,7 @@ static int next(struct fixture *f, uint32_t ms) {
 
 /* The next block is the chain's at this height. */
 static void expect(struct fixture *f, uint32_t height) {
-    assert_int_equal(next(f, 5000), 0);
+    assert_int_equal(next(f, PATIENCE_MS), 0);
     struct shr_hash want = scripted_hash(f->s, height);
     struct shr_hash hash;
     shr_header_hash(&hash, shr_buf_bytes(&f->block.raw));
@@ -70,19 +74,17 @@ static void waits_at_the_tip_and_goes_on_at_once(void **state) {
     expect(&f, 2);
     uint64_t start = shr_now_ms();
     assert_int_equal(next(&f, 150), SHREWD_NOT_FOUND);
-    assert_in_range(shr_now_ms() - start, 145, 3000);
+    assert_in_range(shr_now_ms() - start, 145, PATIENCE_MS);
     scripted_grow(f.s, 2, 10);
     start = shr_now_ms();
     expect(&f, 3);
     expect(&f, 4);
-    assert_in_range(shr_now_ms() - start, 0, 5000);
     assert_int_equal(shr_feed_tip_height(f.feed), 4);
     /* A seek does not wait for the source's wait to end. */
     assert_int_equal(next(&f, 50), SHREWD_NOT_FOUND);
-    start = shr_now_ms();
     shr_feed_seek(f.feed, 1);
     expect(&f, 1);
-    assert_in_range(shr_now_ms() - start, 0, 5000);
+    assert_in_range(shr_now_ms() - start, 0, PATIENCE_MS);
     end(&f);
 }
 
@@ -187,16 +189,26 @@ static void a_bad_block_is_told_and_asked_again(void **state) {
         for (uint32_t h = 0; h < 5; h++) { /* the good ones come first */
             expect(&f, h);
         }
-        assert_int_equal(next(&f, 5000), SHREWD_BAD_BLOCK);
+        assert_int_equal(next(&f, PATIENCE_MS), SHREWD_BAD_BLOCK);
         assert_int_equal(f.err.code, SHREWD_BAD_BLOCK);
         assert_non_null(strstr(f.err.message, "height 5"));
         assert_int_equal(f.block.height, 4); /* untouched by the failure */
-        uint64_t start = shr_now_ms();
         expect(&f, 5);
-        assert_in_range(shr_now_ms() - start, 500, 8000);
         expect(&f, 6);
+        pthread_mutex_lock(&f.s->lock); /* a second later, by the source's clock */
+        assert_int_equal(f.s->damage_times, 0);
+        assert_in_range(f.s->sound_ms - f.s->damaged_ms, 1000, PATIENCE_MS);
+        pthread_mutex_unlock(&f.s->lock);
         end(&f);
     }
+}
+
+/* The failure ordered has happened, and has had the time to be told. */
+static void wait_failed(struct fixture *f) {
+    while (scripted_get(f->s, &f->s->fail_times) > 0) {
+        usleep(1000);
+    }
+    usleep(30000);
 }
 
 static void a_failure_comes_after_the_good_blocks(void **state) {
@@ -207,18 +219,20 @@ static void a_failure_comes_after_the_good_blocks(void **state) {
     f.s->fail_times = 1;
     f.s->fail_code = SHREWD_NODE;
     shr_feed_seek(f.feed, 0);
-    usleep(30000);
+    wait_failed(&f);
     for (uint32_t h = 0; h < 3; h++) {
         expect(&f, h);
     }
-    assert_int_equal(next(&f, 5000), SHREWD_NODE);
+    assert_int_equal(next(&f, PATIENCE_MS), SHREWD_NODE);
     assert_string_equal(f.err.message, "scripted failure");
-    expect(&f, 3);
+    for (uint32_t h = 3; h < 10; h++) {
+        expect(&f, h);
+    }
     /* A seek forgets a failure not delivered yet. */
-    f.s->fail_height = 8;
-    f.s->fail_times = 1;
+    scripted_set(f.s, &f.s->fail_height, 8);
+    scripted_set(f.s, &f.s->fail_times, 1);
     shr_feed_seek(f.feed, 8);
-    usleep(30000);
+    wait_failed(&f);
     shr_feed_seek(f.feed, 1);
     expect(&f, 1);
     end(&f);
@@ -236,13 +250,13 @@ static void a_finite_source_ends_at_once(void **state) {
     for (int i = 0; i < 3; i++) {
         uint64_t start = shr_now_ms();
         assert_int_equal(next(&f, 60000), SHREWD_NOT_FOUND);
-        assert_in_range(shr_now_ms() - start, 0, 20000);
+        assert_in_range(shr_now_ms() - start, 0, PATIENCE_MS);
     }
     shr_feed_seek(f.feed, 103);
     expect(&f, 103);
     expect(&f, 104);
     shr_feed_seek(f.feed, 99); /* below what it holds: not its end */
-    assert_int_equal(next(&f, 5000), SHREWD_IO);
+    assert_int_equal(next(&f, PATIENCE_MS), SHREWD_IO);
     assert_non_null(strstr(f.err.message, "height 99"));
     end(&f);
 }
@@ -269,22 +283,23 @@ static void stops_at_once(void **state) {
         f.s->damage_times = what == 2 ? 9 : 0; /* pausing after a bad block */
         shr_feed_seek(f.feed, what == 3 ? 10 : 0);
         if (what == 2) {
-            assert_int_equal(next(&f, 5000), SHREWD_BAD_BLOCK);
+            assert_int_equal(next(&f, PATIENCE_MS), SHREWD_BAD_BLOCK);
         } else if (what == 0) {
             usleep(20000); /* its queue is full */
         }
         pthread_create(&stopper.thread, NULL, stop_soon, &stopper);
         uint64_t start = shr_now_ms();
         int code;
-        while ((code = next(&f, 30000)) == 0) {
-        }
+        do { /* the pause after a bad block may end before the stop comes */
+            code = next(&f, 2 * PATIENCE_MS);
+        } while (code == 0 || (what == 2 && code == SHREWD_BAD_BLOCK));
         if (what != 0) {
             assert_int_equal(code, SHREWD_STOPPED);
         }
         pthread_join(stopper.thread, NULL);
-        assert_int_equal(next(&f, 30000), SHREWD_STOPPED);
+        assert_int_equal(next(&f, 2 * PATIENCE_MS), SHREWD_STOPPED);
         end(&f);
-        assert_in_range(shr_now_ms() - start, 0, 5000);
+        assert_in_range(shr_now_ms() - start, 0, PATIENCE_MS);
     }
 }
 
@@ -300,7 +315,7 @@ static void closes_at_once_without_a_stop(void **state) {
             usleep(30000);
         }
         shr_feed_close(f.feed);
-        assert_in_range(shr_now_ms() - start, 0, 5000);
+        assert_in_range(shr_now_ms() - start, 0, PATIENCE_MS);
         struct shr_tip tip; /* the source goes on working */
         assert_false(shr_halted(&f.s->halt));
         assert_int_equal(shr_source_tip(&f.s->source, &tip, &f.err), 0);
@@ -313,19 +328,19 @@ static void a_missing_block_is_waited_for(void **state) {
     (void)state;
     struct fixture f;
     begin(&f, 0, 5, (struct shr_feed_options){0});
-    f.s->missing_times = 1; /* a node: it left the chain a moment ago, ask again */
+    f.s->missing_times = 1000; /* a node: it left the chain a moment ago, ask again */
     shr_feed_seek(f.feed, 2);
-    assert_int_equal(next(&f, 50), SHREWD_NOT_FOUND);
+    do { /* until it is asked a second time */
+        assert_int_equal(next(&f, 50), SHREWD_NOT_FOUND);
+    } while (scripted_get(f.s, &f.s->missing_times) > 998);
+    scripted_set(f.s, &f.s->missing_times, 0);
     expect(&f, 2);
-    pthread_mutex_lock(&f.s->lock);
-    assert_int_equal(f.s->missing_times, 0);
-    pthread_mutex_unlock(&f.s->lock);
     shr_feed_close(f.feed);
     f.s->ops.finite = true; /* files: it will never come */
     f.s->missing_times = 1;
     assert_int_equal(shr_feed_open(&f.feed, &f.s->source, NULL, &f.err), 0);
     shr_feed_seek(f.feed, 2);
-    assert_int_equal(next(&f, 5000), SHREWD_IO);
+    assert_int_equal(next(&f, PATIENCE_MS), SHREWD_IO);
     end(&f);
 }
 
@@ -334,19 +349,40 @@ static void slow_sources_are_waited_for(void **state) {
     struct fixture f;
     begin(&f, 0, 4, (struct shr_feed_options){0});
     f.s->block_delay_ms = 120;
+    f.s->held = true;
     shr_feed_seek(f.feed, 0);
     assert_int_equal(next(&f, 20), SHREWD_NOT_FOUND);
+    scripted_hold(f.s, false);
     for (uint32_t h = 0; h < 4; h++) {
         expect(&f, h);
     }
     end(&f);
 }
 
+/* Waiting for room counts, once it ends. How much of a pause that is depends on when the fetcher
+ * came to wait; it is never more than what has passed. */
+static uint32_t take_until_waited(struct fixture *f, uint32_t height,
+                                  const struct shr_feed_stats *stats, uint64_t start_ns) {
+    uint64_t before_ns = stats->fetch_wait_ns;
+    while (stats->fetch_wait_ns - before_ns < 40000000) {
+        assert_in_range(height, 0, 90);
+        while (stats->blocks_ready < 4) {
+            usleep(1000);
+        }
+        usleep(50000); /* no room: it waits */
+        expect(f, height++);
+    }
+    uint64_t counted_ns = stats->fetch_wait_ns + stats->fetch_busy_ns;
+    assert_in_range(counted_ns, 0, shr_now_ns() - start_ns);
+    return height;
+}
+
 static void counts_what_it_does(void **state) {
     (void)state;
     struct fixture f;
     struct shr_feed_stats stats = {0};
-    begin(&f, 0, 30, (struct shr_feed_options){.blocks_max = 4, .stats = &stats});
+    uint64_t start_ns = shr_now_ns();
+    begin(&f, 0, 100, (struct shr_feed_options){.blocks_max = 4, .stats = &stats});
     f.s->block_delay_ms = 5;
     assert_in_range(stats.fetchers, 1, 16);
     shr_feed_seek(f.feed, 0);
@@ -359,13 +395,11 @@ static void counts_what_it_does(void **state) {
     assert_in_range(stats.bytes_ready, 4 * 100, 4 * 100000);
     assert_in_range(stats.fetch_busy_ns, 10 * 4000000, UINT64_MAX);
     assert_in_range(stats.check_busy_ns, 1, UINT64_MAX);
-    usleep(50000); /* no room: it waits */
     atomic_fetch_add(&f.s->source.requests, 7);
     atomic_fetch_add(&f.s->source.retries, 3);
-    for (uint32_t h = 10; h < 30; h++) {
+    for (uint32_t h = take_until_waited(&f, 10, &stats, start_ns); h < 100; h++) {
         expect(&f, h);
     }
-    assert_in_range(stats.fetch_wait_ns, 40000000, UINT64_MAX);
     assert_int_equal(next(&f, 20), SHREWD_NOT_FOUND);
     assert_int_equal(stats.blocks_ready, 0);
     assert_int_equal(stats.bytes_ready, 0);
