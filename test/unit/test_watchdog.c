@@ -9,8 +9,10 @@
 #include <stdatomic.h>
 
 #define DEADLINE_MS 40
-/* Beyond the deadline. A tick is 4 ms; the rest is for machines that do other things as well. */
+/* Beyond the deadline, of a processor: what others keep from a call is not its own. A tick is 4 ms,
+ * and run_fills_much can only be ended after each of its large fills. */
 #define GRACE_MS 500
+#define PATIENCE_MS 60000 /* by the clock, however busy the machine is */
 
 #define GOOD                                                                                       \
     "(data (i32.const 8000) \"\\04\\00\\00\\00good\")"                                             \
@@ -54,7 +56,14 @@ static void assert_good(struct shr_module *of) {
     shr_buf_free(&out);
 }
 
-/* Runs to the deadline; how long it took beyond that, in ns. */
+static uint64_t cpu_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Runs to the deadline; for how long it used a processor beyond that, in ns, at least: had it used
+ * one all the time before. */
 static uint64_t run_away(struct shr_module *of, const char *name, const struct shr_deadline *limit,
                          int expected, const char *says) {
     struct shr_buf out = {0};
@@ -63,9 +72,10 @@ static uint64_t run_away(struct shr_module *of, const char *name, const struct s
     struct shr_guest_call call = {.entry = name, .height = 7, .host = &quiet};
     struct shr_instance_limits limits = {.memory_max = 1u << 28};
     assert_int_equal(shr_instance_new(&instance, of, &limits, &err), 0);
+    uint64_t start = shr_now_ns(), start_cpu = cpu_ns();
     int code = strcmp(name, "_start") == 0 ? shr_instance_index(instance, &call, limit, &err)
                                            : shr_instance_view(instance, &out, &call, limit, &err);
-    uint64_t now = shr_now_ns();
+    uint64_t now = shr_now_ns(), used = cpu_ns() - start_cpu;
     if (code != expected) {
         fail_msg("%s: %d %s", name, code, err.message);
     }
@@ -74,7 +84,12 @@ static uint64_t run_away(struct shr_module *of, const char *name, const struct s
     assert_int_equal(shr_instance_view(instance, &out, &call, limit, &err), SHREWD_INVALID);
     shr_instance_free(instance);
     shr_buf_free(&out);
-    return now > limit->at_ns ? now - limit->at_ns : 0;
+    if (limit->at_ns == 0) {
+        return 0;
+    }
+    assert_in_range(now, start, limit->at_ns + PATIENCE_MS * 1000000ull);
+    uint64_t allowed = limit->at_ns > start ? limit->at_ns - start : 0;
+    return used > allowed ? used - allowed : 0;
 }
 
 static void each_is_ended(void **state) {
@@ -271,7 +286,7 @@ static void many_at_once_beside_good_ones(void **state) {
     assert_int_equal(atomic_load(&ended_runs), THREADS * PER_THREAD);
     print_message("200 at once: the last %.1f ms past its deadline\n",
                   (double)atomic_load(&worst_ns) / 1e6);
-    assert_in_range(atomic_load(&worst_ns), 0, 20 * GRACE_MS * 1000000ull);
+    assert_in_range(atomic_load(&worst_ns), 0, 4 * GRACE_MS * 1000000ull);
     assert_good(module);
 }
 
