@@ -5,7 +5,10 @@
 #include "base/clock.h"
 #include "index/commit.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
 
 static const struct shr_identity identity = {
     .genesis = {{1}}, .start_height = 5, .module_hash = {{2}}};
@@ -248,8 +251,24 @@ static void heights_come_again(void **state) {
     }
 }
 
+/* Until the main thread has slept for twenty looks: in what it began to wait for, however long it
+ * was kept from coming there. */
+static void wait_asleep(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)getpid());
+    for (int asleep = 0; asleep < 20; usleep(1000)) {
+        char text[256] = "";
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        close(fd);
+        const char *state = strrchr(text, ')'); /* after the name: R runs, S sleeps */
+        asleep = n > 0 && state != NULL && state[1] == ' ' && state[2] == 'S' ? asleep + 1 : 0;
+    }
+}
+
 static void *release(void *arg) {
     struct subject *subject = arg;
+    wait_asleep();
     usleep(60000);
     atomic_store(&subject->gate->held, false);
     return NULL;
@@ -260,12 +279,15 @@ static void a_full_queue_waits(void **state) {
     pthread_t thread;
     start_with(&subject, 2, (struct shr_commit_options){.blocks_max = 2});
     atomic_store(&subject.gate->held, true);
+    uint64_t from = shr_now_ns();
     assert_ok(grow(&subject, err));
     assert_ok(grow(&subject, err));
-    assert_true(atomic_load(&subject.stats.full_ns) < 50000000);
+    uint64_t before = atomic_load(&subject.stats.full_ns);
+    assert_in_range(before, 0, shr_now_ns() - from); /* the waiting is none, taking the lock is */
     pthread_create(&thread, NULL, release, &subject);
     assert_ok(grow(&subject, err));
-    assert_true(atomic_load(&subject.stats.full_ns) >= 50000000);
+    assert_false(atomic_load(&subject.gate->held)); /* it did not go on before */
+    assert_in_range(atomic_load(&subject.stats.full_ns), before + 60000000, shr_now_ns() - from);
     pthread_join(thread, NULL);
     assert_ok(shr_commit_drain(subject.commit, err));
     check_state(&subject);
