@@ -214,6 +214,20 @@ static bool quick(struct shrewd *shrewd, const char *view, uint32_t height) {
     return found;
 }
 
+/* A warm instance of "counter" answers at once. On a busy machine it may take too long for that;
+ * its place is another's then. How many calls the one that answered has had. */
+static uint32_t quick_at_last(struct shrewd *shrewd, uint32_t calls, uint32_t height) {
+    for (int i = 0; !quick(shrewd, "counter", height); i++) {
+        struct shr_buf out = {0};
+        assert_true(i < 100);
+        assert_ok(ask(shrewd, &out, "counter", NO_BYTES, height, err));
+        calls = shr_get_le32(out.data);
+        assert_int_equal(calls, 1);
+        shr_buf_free(&out);
+    }
+    return calls + 1;
+}
+
 /* A warm instance of the version answers, or nobody does; a call that takes long or fails is left
  * to those who may wait. */
 static void test_quick(void **state) {
@@ -221,11 +235,11 @@ static void test_quick(void **state) {
     struct shr_hash genesis = shr_network_by_name("regtest")->genesis_hash;
     assert_false(quick(shrewd, "counter", SHR_LATEST));
     assert_int_equal(number(shrewd, "counter", 0), 1);
-    assert_true(quick(shrewd, "counter", SHR_LATEST));
-    assert_int_equal(number(shrewd, "counter", 0), 3);
+    uint32_t n = quick_at_last(shrewd, 1, SHR_LATEST);
+    assert_int_equal(number(shrewd, "counter", 0), n + 1);
     extend(shrewd, &genesis, 1, 1);
     assert_false(quick(shrewd, "counter", SHR_LATEST));
-    assert_true(quick(shrewd, "counter", 0));
+    quick_at_last(shrewd, n + 1, 0);
     assert_false(quick(shrewd, "counter", 2));
     uint64_t calls = stats_of(shrewd).calls;
     assert_false(quick(shrewd, "traps", 0)); /* and its instance is gone */
