@@ -220,6 +220,17 @@ static inline void fake_gzip(struct fake_client *c) {
     shr_buf_free(&out);
 }
 
+/* By the clock: where this thread was kept from running, what is due is sent after all. */
+static inline void fake_pace(struct fake_client *c, uint64_t bytes_per_second) {
+    uint64_t start = shr_now_ms();
+    for (size_t sent = 0; sent < c->reply.len && !fake_poll(c, 50);) {
+        uint64_t due = (shr_now_ms() - start) * bytes_per_second / 1000;
+        size_t end = due < c->reply.len ? (size_t)due : c->reply.len;
+        fake_send(c, c->reply.data + sent, end - sent);
+        sent = end;
+    }
+}
+
 static inline void fake_act(struct fake_client *c, const struct fake_plan *plan) {
     char zeros[4096] = {0};
     switch (plan->act) {
@@ -246,13 +257,9 @@ static inline void fake_act(struct fake_client *c, const struct fake_plan *plan)
         }
         c->gone = true;
         return;
-    case FAKE_PACE: {
-        size_t step = (size_t)plan->status / 20;
-        for (size_t i = 0; i < c->reply.len && !fake_poll(c, 50); i += step) {
-            fake_send(c, c->reply.data + i, step < c->reply.len - i ? step : c->reply.len - i);
-        }
+    case FAKE_PACE:
+        fake_pace(c, (uint64_t)plan->status);
         return;
-    }
     case FAKE_HUGE:
         fake_send(c, "HTTP/1.1 200 X\r\n\r\n", 18);
         while (!c->gone) {

@@ -40,7 +40,18 @@ static void start(struct fixture *f, uint32_t n, bool rest) {
 
 static void begin(struct fixture *f, uint32_t n, bool rest) {
     start(f, n, rest);
-    assert_int_equal(open_with(f, (struct shr_node_options){.timeout_ms = 400}), 0);
+    assert_int_equal(open_with(f, (struct shr_node_options){0}), 0);
+}
+
+/* Where the node goes silent: the timeout is soon over, but not before it answers otherwise, busy
+ * as the machine may be. */
+static void begin_hasty(struct fixture *f, uint32_t n, bool rest) {
+    start(f, n, rest);
+    assert_int_equal(open_with(f, (struct shr_node_options){.timeout_ms = 1500}), 0);
+}
+
+static bool goes_silent(const struct fake_plan *plan) {
+    return plan->act == FAKE_STALL || plan->act == FAKE_TRICKLE;
 }
 
 static void end(struct fixture *f) {
@@ -131,7 +142,7 @@ static void waits_out_what_passes(void **state) {
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
         struct fixture f;
         struct shr_tip tip;
-        begin(&f, 3, false);
+        (goes_silent(&passing[i]) ? begin_hasty : begin)(&f, 3, false);
         fake_plan(&f.node, passing[i]);
         print_message("  %d %d %s\n", passing[i].act, passing[i].status,
                       passing[i].text == NULL ? "" : passing[i].text);
@@ -176,7 +187,7 @@ static void gzip_is_understood(void **state) {
     struct fixture f;
     start(&f, 5, true);
     fake_plan(&f.node, (struct fake_plan){"/", FAKE_GZIP, 1000, 0, NULL});
-    assert_int_equal(open_with(&f, (struct shr_node_options){.timeout_ms = 400}), 0);
+    assert_int_equal(open_with(&f, (struct shr_node_options){0}), 0);
     for (uint32_t h = 0; h < 5; h++) {
         expect_block(&f, h);
     }
@@ -379,7 +390,7 @@ static void a_stop_ends_everything_at_once(void **state) {
                    : what == 3 ? shr_source_wait(f.source, 60000, &f.err)
                                : shr_source_tip(f.source, &tip, &f.err);
         assert_int_equal(code, SHREWD_STOPPED);
-        assert_in_range(shr_now_ms() - from, 99, 1500);
+        assert_in_range(shr_now_ms() - from, 99, 15000); /* half of the timeout */
         pthread_join(thread, NULL);
         if (what == 2) { /* a halt, unlike a stop, can be taken back */
             assert_int_equal(shr_source_tip(f.source, &tip, &f.err), SHREWD_STOPPED);
@@ -404,7 +415,7 @@ static void the_feed_catches_a_wrong_block(void **state) {
     shr_feed_seek(feed, 0);
     int bad = 0;
     for (uint32_t h = 0; h < 20;) {
-        int code = shr_feed_next(feed, &block, 5000, &f.err);
+        int code = shr_feed_next(feed, &block, 20000, &f.err);
         if (code == SHREWD_BAD_BLOCK) {
             assert_int_equal(h, 7);
             bad++;
@@ -464,7 +475,8 @@ static void batches_that_fail_are_no_loss(void **state) {
     };
     for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
         struct fixture f;
-        begin(&f, 300, true); /* one by one they come over REST */
+        /* One by one they come over REST. */
+        (goes_silent(&plans[i]) ? begin_hasty : begin)(&f, 300, true);
         fake_plan(&f.node, plans[i]);
         expect_feed(&f, 300);
         end(&f);
@@ -476,27 +488,27 @@ static void a_slow_link_is_told_from_a_dead_one(void **state) {
     (void)state;
     struct fixture f;
     struct shr_tip tip;
-    begin(&f, 3, false);
+    begin_hasty(&f, 3, false);
     fake_plan(&f.node, (struct fake_plan){"getblockchaininfo", FAKE_TRICKLE, 1, 0, NULL});
     uint32_t connections = fake_count(&f.node, &f.node.connections);
     assert_int_equal(shr_source_tip(f.source, &tip, &f.err), 0);
     assert_int_equal(fake_count(&f.node, &f.node.connections), connections + 1);
     assert_int_equal(atomic_load(&f.source->retries), 1);
     end(&f);
-    /* 10 KB/s for 6 s: fifteen timeouts long, and never given up. */
+    /* 10 KB/s for 6 s: six timeouts long, and never given up. */
     start(&f, 1, true);
     scripted_grow(f.node.chain, 1, 60000);
-    assert_int_equal(open_with(&f, (struct shr_node_options){.timeout_ms = 400}), 0);
+    assert_int_equal(open_with(&f, (struct shr_node_options){.timeout_ms = 1000}), 0);
     fake_plan(&f.node, (struct fake_plan){"GET /rest/block/", FAKE_PACE, 1, 10000, NULL});
     uint64_t from = shr_now_ms();
     expect_block(&f, 1);
-    assert_in_range(shr_now_ms() - from, 4000, 60000);
+    assert_in_range(shr_now_ms() - from, 5900, 60000);
     assert_int_equal(atomic_load(&f.source->retries), 0);
-    /* 2 KB/s is more than 1, but not for long. */
-    fake_plan(&f.node, (struct fake_plan){"GET /rest/block/", FAKE_PACE, 1, 2000, NULL});
+    /* 3 KB/s is more than 1, but not for long. */
+    fake_plan(&f.node, (struct fake_plan){"GET /rest/block/", FAKE_PACE, 1, 3000, NULL});
     from = shr_now_ms();
     expect_block(&f, 1);
-    assert_in_range(shr_now_ms() - from, 1500, 20000);
+    assert_in_range(shr_now_ms() - from, 3900, 18000); /* of the 20 s it would take */
     assert_int_equal(atomic_load(&f.source->retries), 1);
     end(&f);
 }
