@@ -169,9 +169,9 @@ static int build_page(struct shr_found *found, unsigned depth, struct shr_root_t
     if (page->is_inner) {
         code = build_slots(found, page, &path, err);
     } else {
-        shr_root_page_reserve(page, (uint32_t)n);
+        shr_root_page_reserve(page, n);
         memcpy(page->of.leaves, found->window, n * sizeof found->window[0]);
-        page->n = (uint32_t)n;
+        page->n = (uint16_t)n;
         code = refill(found, n, err);
     }
     if (code == 0) {

@@ -16,8 +16,10 @@
 #define HASHED_AT_ONCE 512
 #define CACHE_LINE_BYTES 64
 #define FETCHED_BYTES (sizeof(struct shr_root_page) + sizeof(struct shr_root_inner))
-/* Leaves of a bucket and of what a block adds to it. */
-#define MERGED_USUAL ((size_t)2 * SHR_ROOT_BUCKET_MAX)
+/* A bucket with fewer leaves is hashed anew; the second, when the cache is nearly full: buckets
+ * that are not there must be read. */
+#define GROUPED_MIN 4
+#define GROUPED_MIN_FULL 12
 
 /* --- One subtree --- */
 
@@ -108,9 +110,9 @@ static struct shr_root_page *build(struct part *part, struct shr_root_top *top,
         shr_root_slot_held(page->of.inner, nibble);
     }
     if (!is_inner) {
-        shr_root_page_reserve(page, (uint32_t)n);
+        shr_root_page_reserve(page, n);
         memcpy(page->of.leaves, leaves, n * sizeof *leaves);
-        page->n = (uint32_t)n;
+        page->n = (uint16_t)n;
     }
     hold(part, page, above, &leaves[0].key);
     add_full(part, page, &leaves[0].key);
@@ -118,62 +120,105 @@ static struct shr_root_page *build(struct part *part, struct shr_root_top *top,
     return page;
 }
 
-/* Both lists in one, sorted; of equal keys the new leaf. */
-struct merged {
-    struct shr_root_leaf *leaves;
-    size_t n;
-    struct shr_root_leaf room[MERGED_USUAL];
-    struct shr_root_bucket_diff diff; /* while it fits, that is while n does */
+/* What a block changes in a bucket. */
+struct change {
+    struct shr_root_bucket_diff diff; /* has no more added leaves than there is room for */
+    size_t n_added;
+    uint8_t before[SHR_ROOT_BUCKET_MAX]; /* the bucket's leaves before each added one */
 };
 
-static void merge(struct merged *out, const struct shr_root_page *page,
-                  const struct shr_root_leaf *news, size_t n) {
-    size_t old = 0;
-    out->leaves =
-        page->n + n <= MERGED_USUAL ? out->room : shr_alloc_array(page->n + n, sizeof *out->leaves);
-    for (size_t i = 0; i < n || old < page->n;) {
-        const struct shr_root_leaf *was = &page->of.leaves[old];
-        int order = i == n ? -1 : old == page->n ? 1 : memcmp(was->key.b, news[i].key.b, 32);
-        if (order < 0) {
-            out->leaves[out->n++] = *was;
-            old++;
-            continue;
+static void find_change(struct change *out, const struct shr_root_page *page,
+                        const struct shr_root_leaf *news, size_t n) {
+    struct shr_root_bucket_diff *diff = &out->diff;
+    out->n_added = diff->n_added = diff->n_replaced = 0;
+    for (size_t i = 0, at = 0; i < n; i++) {
+        int order = 1;
+        while (at < page->n &&
+               (order = shr_root_key_order(&page->of.leaves[at].key, &news[i].key)) < 0) {
+            at++;
         }
-        if (order > 0 && out->diff.n_added < SHR_ROOT_BUCKET_MAX) {
-            out->diff.added[out->diff.n_added++] = &news[i];
+        if (at == page->n || order != 0) {
+            if (out->n_added++ < SHR_ROOT_BUCKET_MAX) {
+                out->before[diff->n_added] = (uint8_t)at;
+                diff->added[diff->n_added++] = &news[i];
+            }
+        } else if (!shr_hash_eq(&page->of.leaves[at].value, &news[i].value)) {
+            diff->at[diff->n_replaced] = (uint8_t)at;
+            diff->values[diff->n_replaced++] = &news[i].value;
         }
-        if (order == 0 && !shr_hash_eq(&was->value, &news[i].value)) {
-            out->diff.at[out->diff.n_replaced] = (uint8_t)old;
-            out->diff.values[out->diff.n_replaced++] = &news[i].value;
-        }
-        old += order == 0;
-        out->leaves[out->n++] = news[i++];
     }
+}
+
+/* The bucket has room for what is added. */
+static void change_bucket(struct shr_root_page *page, const struct change *change) {
+    const struct shr_root_bucket_diff *diff = &change->diff;
+    size_t end = page->n;
+    shr_root_page_reserve(page, page->n + diff->n_added);
+    struct shr_root_leaf *leaves = page->of.leaves;
+    for (size_t i = 0; i < diff->n_replaced; i++) {
+        leaves[diff->at[i]].value = *diff->values[i];
+        shr_root_forget_group(page, &leaves[diff->at[i]].key);
+    }
+    for (size_t i = diff->n_added; i-- > 0; end = change->before[i]) {
+        struct shr_root_leaf *at = leaves + change->before[i];
+        memmove(at + i + 1, at, (end - change->before[i]) * sizeof *at);
+        at[i] = *diff->added[i];
+        shr_root_forget_group(page, &at[i].key);
+    }
+    page->n = (uint16_t)(page->n + diff->n_added);
+}
+
+/* Both lists in one, sorted; of equal keys the new leaf. */
+static size_t merge(struct shr_root_leaf *out, const struct shr_root_page *page,
+                    const struct shr_root_leaf *news, size_t n) {
+    size_t made = 0;
+    for (size_t i = 0, old = 0; i < n || old < page->n;) {
+        const struct shr_root_leaf *was = &page->of.leaves[old];
+        int order = i == n ? -1 : old == page->n ? 1 : shr_root_key_order(&was->key, &news[i].key);
+        old += order <= 0;
+        out[made++] = order < 0 ? *was : news[i++];
+    }
+    return made;
+}
+
+/* A bucket with more leaves than buckets have. */
+static void split_bucket(struct part *part, struct shr_root_page **slot,
+                         const struct shr_root_leaf *news, size_t n, struct outcome *out) {
+    struct shr_root_page *page = *slot;
+    struct shr_root_leaf *leaves = shr_alloc_array(page->n + n, sizeof *leaves);
+    size_t made = merge(leaves, page, news, n);
+    release(part, page, &news[0].key);
+    *slot = build(part, &out->top, page->above, leaves, made);
+    shr_root_page_free(page);
+    free(leaves);
+}
+
+/* What a bucket's groups take is worth it only when it changes again while it is in memory. */
+static bool pays_to_group(const struct shr_root *root, const struct shr_root_page *page) {
+    bool full = root->bytes > root->cache_bytes / 4 * 3;
+    return page->hashed && page->groups == NULL &&
+           page->n >= (full ? GROUPED_MIN_FULL : GROUPED_MIN);
 }
 
 static void update_bucket(struct part *part, struct shr_root_page **slot,
                           const struct shr_root_leaf *news, size_t n, struct outcome *out) {
     struct shr_root_page *page = *slot;
-    struct merged merged;
-    merged.n = merged.diff.n_added = merged.diff.n_replaced = 0;
-    merge(&merged, page, news, n);
-    out->changed = merged.diff.n_added + merged.diff.n_replaced > 0;
-    if (out->changed && merged.n > SHR_ROOT_BUCKET_MAX) {
-        release(part, page, &news[0].key);
-        *slot = build(part, &out->top, page->above, merged.leaves, merged.n);
-        shr_root_page_free(page);
+    struct change change;
+    find_change(&change, page, news, n);
+    out->changed = change.n_added + change.diff.n_replaced > 0;
+    if (out->changed && page->n + change.n_added > SHR_ROOT_BUCKET_MAX) {
+        split_bucket(part, slot, news, n, out);
     } else if (out->changed) {
         part->bytes -= (int64_t)shr_root_page_bytes(page);
-        shr_root_page_reserve(page, (uint32_t)merged.n);
+        change_bucket(page, &change);
+        if (pays_to_group(part->root, page)) {
+            shr_root_page_group(page);
+        }
         part->bytes += (int64_t)shr_root_page_bytes(page);
-        memcpy(page->of.leaves, merged.leaves, merged.n * sizeof *merged.leaves);
-        page->n = (uint32_t)merged.n;
-        shr_root_bucket_diff_encode(&part->row, &merged.diff);
+        page->hashed = true;
+        shr_root_bucket_diff_encode(&part->row, &change.diff);
         add_diff(part, page, &news[0].key);
-        shr_root_page_top(&out->top, page);
-    }
-    if (merged.leaves != merged.room) {
-        free(merged.leaves);
+        shr_root_bucket_top(&out->top, page);
     }
 }
 

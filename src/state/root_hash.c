@@ -7,7 +7,6 @@
 #include "base/endian.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <openssl/sha.h>
 #include <string.h>
 
@@ -48,72 +47,84 @@ static bool bit_of(const struct shr_hash *key, unsigned bit) {
     return (key->b[bit / 8] >> (7 - bit % 8) & 1) != 0;
 }
 
-/* The subtrees of a bucket whose tops are at one depth, in order. */
-struct level {
-    unsigned n;
-    struct shr_root_top tops[SHR_ROOT_BUCKET_MAX];
-    unsigned leaf[SHR_ROOT_BUCKET_MAX]; /* its first */
-    unsigned bits[SHR_ROOT_BUCKET_MAX]; /* shared with the subtree before; the first: none */
-};
-
 static const struct shr_hash empty;
 
+/* Some leaves of a bucket, and the subtrees that they make at one depth, in order. The hash of a
+ * subtree is in the place of its first leaf. */
+struct level {
+    const struct shr_root_leaf *leaves;
+    unsigned n;
+    struct subtree {
+        uint16_t bits; /* shared with the subtree before; of the first: none */
+        uint8_t leaf;  /* its first, among the bucket's */
+        bool single;
+    } all[SHR_ROOT_BUCKET_MAX];
+    struct shr_hash hashes[SHR_ROOT_BUCKET_MAX];
+};
+
 /* From the subtrees whose tops are at depth `bit` + 1 to those at `bit`. */
-static void climb(struct level *to, const struct level *from, const struct shr_root_leaf *leaves,
-                  unsigned bit) {
+static void climb(struct level *level, unsigned bit) {
     struct shr_root_job jobs[SHR_ROOT_BUCKET_MAX];
     size_t n_jobs = 0;
-    to->n = 0;
-    for (unsigned i = 0; i < from->n; i++) {
-        const struct shr_root_top *top = &from->tops[i];
-        unsigned made = to->n++;
-        to->leaf[made] = from->leaf[i];
-        to->bits[made] = from->bits[i];
-        to->tops[made].single = false;
-        if (i + 1 < from->n && from->bits[i + 1] == bit) {
-            const struct shr_hash *right = &from->tops[++i].hash;
-            jobs[n_jobs++] = (struct shr_root_job){&top->hash, right, &to->tops[made].hash};
-        } else if (top->single) {
-            to->tops[made] = *top;
-        } else if (bit_of(&leaves[from->leaf[i]].key, bit)) {
-            jobs[n_jobs++] = (struct shr_root_job){&empty, &top->hash, &to->tops[made].hash};
-        } else {
-            jobs[n_jobs++] = (struct shr_root_job){&top->hash, &empty, &to->tops[made].hash};
+    unsigned made = 0;
+    for (unsigned i = 0; i < level->n; i++) {
+        struct subtree subtree = level->all[i];
+        struct shr_hash *hash = &level->hashes[subtree.leaf];
+        if (i + 1 < level->n && level->all[i + 1].bits == bit) {
+            const struct shr_hash *right = &level->hashes[level->all[++i].leaf];
+            jobs[n_jobs++] = (struct shr_root_job){hash, right, hash};
+            subtree.single = false;
+        } else if (!subtree.single) {
+            bool right = bit_of(&level->leaves[subtree.leaf].key, bit);
+            jobs[n_jobs++] = right ? (struct shr_root_job){&empty, hash, hash}
+                                   : (struct shr_root_job){hash, &empty, hash};
         }
+        level->all[made++] = subtree;
     }
+    level->n = made;
     shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n_jobs);
+}
+
+/* Adds leaves from `from` to `to`. */
+static void add_leaves(struct level *level, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+        unsigned bits = 0;
+        if (level->n > 0) {
+            bits = common_bits(&level->leaves[level->all[level->n - 1].leaf].key,
+                               &level->leaves[i].key);
+        }
+        level->all[level->n++] = (struct subtree){(uint16_t)bits, (uint8_t)i, true};
+    }
+}
+
+/* From the leaves to the subtrees `depth` bits down. */
+static void climb_to(struct level *level, unsigned depth) {
+    struct shr_root_job jobs[SHR_ROOT_BUCKET_MAX];
+    unsigned at = depth;
+    for (unsigned i = 0; i < level->n; i++) {
+        const struct shr_root_leaf *leaf = &level->leaves[level->all[i].leaf];
+        jobs[i] =
+            (struct shr_root_job){&leaf->key, &leaf->value, &level->hashes[level->all[i].leaf]};
+        at = i > 0 && level->all[i].bits >= at ? level->all[i].bits + 1u : at;
+    }
+    shr_root_hash(SHR_ROOT_TAG_LEAF, jobs, level->n);
+    while (at > depth) {
+        climb(level, --at);
+    }
 }
 
 void shr_root_leaves_top(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,
                          unsigned depth) {
-    struct shr_root_job jobs[SHR_ROOT_BUCKET_MAX];
-    struct level levels[2];
-    struct level *now = &levels[0], *next = &levels[1];
-    unsigned deepest = depth;
+    struct level level;
     assert(n <= SHR_ROOT_BUCKET_MAX);
-    if (n == 0) {
-        *out = (struct shr_root_top){0};
-        return;
+    level.leaves = leaves;
+    level.n = 0;
+    *out = (struct shr_root_top){0};
+    if (n > 0) {
+        add_leaves(&level, 0, n);
+        climb_to(&level, depth);
+        *out = (struct shr_root_top){level.hashes[0], level.all[0].single};
     }
-    now->n = (unsigned)n;
-    for (unsigned i = 0; i < n; i++) {
-        jobs[i] = (struct shr_root_job){&leaves[i].key, &leaves[i].value, &now->tops[i].hash};
-        now->tops[i].single = true;
-        now->leaf[i] = i;
-        now->bits[i] = UINT_MAX;
-        if (i > 0) {
-            now->bits[i] = common_bits(&leaves[i - 1].key, &leaves[i].key);
-            deepest = now->bits[i] > deepest ? now->bits[i] : deepest;
-        }
-    }
-    shr_root_hash(SHR_ROOT_TAG_LEAF, jobs, n);
-    for (unsigned bit = deepest + 1; now->n > 1 || (bit > depth && !now->tops[0].single);) {
-        climb(next, now, leaves, --bit);
-        struct level *made = next;
-        next = now;
-        now = made;
-    }
-    *out = now->tops[0];
 }
 
 /* Which of the nodes of one level are to be hashed; the others are empty, or the one leaf below
@@ -144,28 +155,76 @@ void shr_root_nodes(struct shr_root_top all[SHR_ROOT_NODES]) {
     }
 }
 
-void shr_root_inner_top(struct shr_root_top *out, struct shr_root_inner *inner, uint16_t changed) {
-    struct shr_root_top all[SHR_ROOT_NODES];
-    struct shr_root_job jobs[SHR_ROOT_SLOTS / 2];
-    size_t group_at = SHR_ROOT_GROUPS - 1, half_at = 2 * SHR_ROOT_GROUPS - 1;
-    for (size_t g = 0; g < SHR_ROOT_GROUPS; g++) {
-        bool known = (inner->known >> g & 1) != 0 && (changed >> (4 * g) & 0xf) == 0;
-        if (!known) {
-            memcpy(all + SHR_ROOT_SLOTS - 1 + 4 * g, inner->slots + 4 * g, 4 * sizeof *all);
-            size_t n = plan_level(all, half_at + 2 * g, half_at + 2 * g + 2, jobs);
-            shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
-            n = plan_level(all, group_at + g, group_at + g + 1, jobs);
-            shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
-            inner->groups[g] = all[group_at + g];
-        }
-    }
-    inner->known = (1u << SHR_ROOT_GROUPS) - 1;
-    memcpy(all + group_at, inner->groups, sizeof inner->groups);
+/* The top, from the four subtrees two levels further down. */
+static void top_of_groups(struct shr_root_top *out,
+                          const struct shr_root_top groups[SHR_ROOT_GROUPS]) {
+    struct shr_root_top all[2 * SHR_ROOT_GROUPS - 1];
+    struct shr_root_job jobs[SHR_ROOT_GROUPS / 2];
+    memcpy(all + SHR_ROOT_GROUPS - 1, groups, SHR_ROOT_GROUPS * sizeof *groups);
     for (size_t width = SHR_ROOT_GROUPS / 2; width > 0; width /= 2) {
         size_t n = plan_level(all, width - 1, 2 * width - 1, jobs);
         shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
     }
     *out = all[0];
+}
+
+void shr_root_inner_top(struct shr_root_top *out, struct shr_root_inner *inner, uint16_t changed) {
+    struct shr_root_top all[SHR_ROOT_NODES];
+    struct shr_root_job jobs[SHR_ROOT_SLOTS / 2];
+    size_t group_at = SHR_ROOT_GROUPS - 1, half_at = 2 * SHR_ROOT_GROUPS - 1, n = 0;
+    for (size_t g = 0; g < SHR_ROOT_GROUPS; g++) {
+        if ((changed >> (4 * g) & 0xf) != 0) {
+            inner->known &= (uint8_t) ~(1u << g);
+        }
+        if ((inner->known >> g & 1) == 0) {
+            memcpy(all + SHR_ROOT_SLOTS - 1 + 4 * g, inner->slots + 4 * g, 4 * sizeof *all);
+            n += plan_level(all, half_at + 2 * g, half_at + 2 * g + 2, jobs + n);
+        }
+    }
+    shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
+    n = 0;
+    for (size_t g = 0; g < SHR_ROOT_GROUPS; g++) {
+        if ((inner->known >> g & 1) == 0) {
+            n += plan_level(all, group_at + g, group_at + g + 1, jobs + n);
+        }
+    }
+    shr_root_hash(SHR_ROOT_TAG_INNER, jobs, n);
+    for (size_t g = 0; g < SHR_ROOT_GROUPS; g++) {
+        if ((inner->known >> g & 1) == 0) {
+            inner->groups[g] = all[group_at + g];
+        }
+    }
+    inner->known = SHR_ROOT_GROUPS_ALL;
+    top_of_groups(out, inner->groups);
+}
+
+void shr_root_bucket_top(struct shr_root_top *out, struct shr_root_page *page) {
+    struct shr_root_top *groups = page->groups;
+    struct level level;
+    if (groups == NULL) {
+        shr_root_page_top(out, page);
+        return;
+    }
+    level.leaves = page->of.leaves;
+    level.n = 0;
+    for (size_t at = 0, end; at < page->n; at = end) {
+        unsigned group = shr_root_group(page, &page->of.leaves[at].key);
+        for (end = at + 1;
+             end < page->n && shr_root_group(page, &page->of.leaves[end].key) == group;) {
+            end++;
+        }
+        if ((page->known >> group & 1) == 0) {
+            add_leaves(&level, at, end);
+        }
+    }
+    climb_to(&level, page->depth * SHR_ROOT_LEVELS + 2);
+    for (unsigned i = 0; i < level.n; i++) {
+        unsigned leaf = level.all[i].leaf;
+        groups[shr_root_group(page, &page->of.leaves[leaf].key)] =
+            (struct shr_root_top){level.hashes[leaf], level.all[i].single};
+    }
+    page->known = SHR_ROOT_GROUPS_ALL;
+    top_of_groups(out, groups);
 }
 
 void shr_root_page_top(struct shr_root_top *out, const struct shr_root_page *page) {
@@ -181,8 +240,7 @@ void shr_root_page_top(struct shr_root_top *out, const struct shr_root_page *pag
 
 int shr_root_leaf_order(const void *a, const void *b) {
     const struct shr_root_leaf *left = a, *right = b;
-    uint64_t x = shr_get_be64(left->key.b), y = shr_get_be64(right->key.b);
-    return x != y ? (x < y ? -1 : 1) : memcmp(left->key.b, right->key.b, sizeof left->key.b);
+    return shr_root_key_order(&left->key, &right->key);
 }
 
 void shr_root_top_of(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,

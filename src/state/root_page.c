@@ -10,6 +10,7 @@
 
 #define HASH_BYTES sizeof(struct shr_hash)
 #define LEAF_BYTES sizeof(struct shr_root_leaf)
+#define GROUPS_BYTES (SHR_ROOT_GROUPS * sizeof(struct shr_root_top))
 #define INNER_HEAD_BYTES 5 /* kind, slots, single leaves */
 #define REPLACED_BYTES (1 + HASH_BYTES)
 #define LISTED_FULL 0x80u
@@ -42,19 +43,27 @@ void shr_root_page_free(struct shr_root_page *page) {
         }
     } else {
         free(page->of.leaves);
+        free(page->groups);
     }
     free(page);
 }
 
 size_t shr_root_page_bytes(const struct shr_root_page *page) {
-    return sizeof *page + (page->is_inner ? sizeof *page->of.inner : page->cap * LEAF_BYTES);
+    size_t more = page->groups != NULL ? GROUPS_BYTES : 0;
+    more += page->is_inner ? sizeof *page->of.inner : page->cap * LEAF_BYTES;
+    return sizeof *page + more;
 }
 
-void shr_root_page_reserve(struct shr_root_page *page, uint32_t n) {
+void shr_root_page_reserve(struct shr_root_page *page, size_t n) {
     if (n > page->cap) {
-        page->cap = (n + 3) / 4 * 4;
+        page->cap = (uint16_t)((n + 1) / 2 * 2);
         page->of.leaves = shr_realloc_array(page->of.leaves, page->cap, LEAF_BYTES);
     }
+}
+
+void shr_root_page_group(struct shr_root_page *page) {
+    page->groups = shr_alloc(GROUPS_BYTES);
+    page->known = 0;
 }
 
 /* --- Keys and lists --- */
@@ -237,16 +246,16 @@ static const char *take_bucket(struct shr_root_page *page, struct shr_bytes row)
     if (n == 0 || n > SHR_ROOT_BUCKET_MAX || row.len != 1 + n * LEAF_BYTES) {
         return "a row of a bucket is malformed";
     }
-    shr_root_page_reserve(page, (uint32_t)n);
+    shr_root_page_reserve(page, n);
     memcpy(page->of.leaves, row.data + 1, n * LEAF_BYTES);
-    page->n = (uint32_t)n;
+    page->n = (uint16_t)n;
     return NULL;
 }
 
 /* Adds leaves, sorted, to those that are there. */
 static void merge_leaves(struct shr_root_page *page, const uint8_t *added, size_t n) {
-    uint32_t old = page->n;
-    page->n += (uint32_t)n;
+    size_t old = page->n;
+    page->n = (uint16_t)(old + n);
     shr_root_page_reserve(page, page->n);
     struct shr_root_leaf *leaves = page->of.leaves;
     for (size_t to = page->n; n > 0;) {

@@ -9,6 +9,7 @@
 #ifndef SHR_STATE_ROOT_PAGE_H
 #define SHR_STATE_ROOT_PAGE_H
 
+#include "base/endian.h"
 #include "chain/hash.h"
 #include "state/store.h"
 
@@ -33,11 +34,13 @@ struct shr_root_top {
 
 struct shr_root_page;
 
-#define SHR_ROOT_GROUPS 4u /* of four slots */
+/* The nodes two levels below a page's top: of an inner page, of four slots each. */
+#define SHR_ROOT_GROUPS 4u
+#define SHR_ROOT_GROUPS_ALL ((1u << SHR_ROOT_GROUPS) - 1)
 
 struct shr_root_inner {
     struct shr_root_top slots[SHR_ROOT_SLOTS];
-    struct shr_root_top groups[SHR_ROOT_GROUPS]; /* the nodes two levels down */
+    struct shr_root_top groups[SHR_ROOT_GROUPS];
     uint8_t known; /* a bit for each group: it is what the slots say */
     uint16_t held; /* a bit for each slot: it is not empty */
     struct shr_root_page *pages[SHR_ROOT_SLOTS]; /* those in memory */
@@ -50,9 +53,12 @@ struct shr_root_page {
     uint8_t n_diffs;             /* rows since the last with the whole page */
     uint32_t diff_bytes;         /* their size */
     bool used;                   /* since it was looked at for eviction */
-    uint32_t n, cap;             /* leaves of a bucket; n of an inner page: pages below in memory */
+    bool hashed;                 /* since it is in memory */
+    uint8_t known;               /* of a bucket, a bit for each group: it is what the leaves say */
+    uint16_t n, cap;             /* leaves of a bucket; n of an inner page: pages below in memory */
     struct shr_root_page *above; /* the page that points to this one; NULL: the top */
     struct shr_root_page *older, *newer; /* in the list for eviction */
+    struct shr_root_top *groups;         /* of a bucket that is changed often; else NULL */
     union {
         struct shr_root_inner *inner;
         struct shr_root_leaf *leaves; /* by key hash */
@@ -78,6 +84,10 @@ void shr_root_leaves_top(struct shr_root_top *out, const struct shr_root_leaf *l
 /* The same of any number of leaves. */
 void shr_root_top_of(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,
                      unsigned depth);
+static inline int shr_root_key_order(const struct shr_hash *a, const struct shr_hash *b) {
+    uint64_t x = shr_get_be64(a->b), y = shr_get_be64(b->b);
+    return x != y ? (x < y ? -1 : 1) : memcmp(a->b, b->b, sizeof a->b);
+}
 /* By key hash; for qsort. */
 int shr_root_leaf_order(const void *a, const void *b);
 /* An inner page's levels: all[0] is its top, the children of all[i] are all[2i + 1] and
@@ -88,6 +98,9 @@ void shr_root_page_top(struct shr_root_top *out, const struct shr_root_page *pag
 /* The same of an inner page in which the slots of `changed` have changed since it was last asked:
  * of the 15 hashes one slot costs 6. */
 void shr_root_inner_top(struct shr_root_top *out, struct shr_root_inner *inner, uint16_t changed);
+
+/* The same of a bucket, of which the groups that are not known have changed. */
+void shr_root_bucket_top(struct shr_root_top *out, struct shr_root_page *page);
 
 /* As shr_hash_is_zero, which is a call: this is asked of every slot of every page. */
 static inline bool shr_root_empty(const struct shr_root_top *top) {
@@ -108,12 +121,26 @@ static inline unsigned shr_root_nibble(const struct shr_hash *key, unsigned dept
     return (key->b[depth / 2] >> (depth % 2 == 0 ? 4 : 0)) & 15u;
 }
 
+/* Of a bucket with several leaves. */
+static inline unsigned shr_root_group(const struct shr_root_page *page,
+                                      const struct shr_hash *key) {
+    return shr_root_nibble(key, page->depth) / SHR_ROOT_GROUPS;
+}
+/* After a change of a bucket's leaf. */
+static inline void shr_root_forget_group(struct shr_root_page *page, const struct shr_hash *key) {
+    if (page->groups != NULL) {
+        page->known &= (uint8_t) ~(1u << shr_root_group(page, key));
+    }
+}
+
 struct shr_root_page *shr_root_page_new(unsigned depth, bool is_inner);
 /* With those below it; NULL is fine. */
 void shr_root_page_free(struct shr_root_page *page);
 /* What it takes in memory, without those below. */
 size_t shr_root_page_bytes(const struct shr_root_page *page);
-void shr_root_page_reserve(struct shr_root_page *page, uint32_t n);
+void shr_root_page_reserve(struct shr_root_page *page, size_t n);
+/* From now on a bucket's groups are kept, none of which is known yet. */
+void shr_root_page_group(struct shr_root_page *page);
 
 /* --- Rows --- */
 

@@ -8,8 +8,7 @@
 #include "state_help.h"
 
 #include "shrewd/proof.h"
-#include "state/root.h"
-#include "state/root_page.h"
+#include "state/root_impl.h"
 
 #define HEIGHTS_MAX 24 /* held at a time */
 #define KEYS 900       /* so that there are inner pages at two depths, and buckets at three */
@@ -193,6 +192,24 @@ static void check_past(struct world *world, bool all) {
     world->checked++;
 }
 
+static size_t bytes_from(const struct shr_root_page *page, size_t *grouped) {
+    size_t bytes = shr_root_page_bytes(page);
+    *grouped += page->groups != NULL;
+    for (unsigned i = 0; page->is_inner && i < SHR_ROOT_SLOTS; i++) {
+        const struct shr_root_page *below = page->of.inner->pages[i];
+        bytes += below != NULL ? bytes_from(below, grouped) : 0;
+    }
+    return bytes;
+}
+
+/* The memory that is counted is what the pages take; how many buckets have their groups kept. */
+static size_t check_bytes(const struct shr_root *root) {
+    size_t grouped = 0;
+    size_t bytes = root->top != NULL ? bytes_from(root->top, &grouped) : 0;
+    assert_int_equal(root->bytes, bytes);
+    return grouped;
+}
+
 static void step(struct world *world) {
     uint32_t what = rng_below(&world->rng, 16);
     if (what == 0 && world->tip > world->first) {
@@ -219,6 +236,7 @@ static void step(struct world *world) {
         shr_root_written(world->root);
         check_past(world, what == 4);
     }
+    check_bytes(world->root);
 }
 
 static void test_random(void **state) {
@@ -243,6 +261,40 @@ static void test_random(void **state) {
     }
     assert_true(world->checked > steps / 3);
     assert_true(steps < 3000 || world->swept > 0);
+    shr_batch_free(&world->batch);
+    free(world);
+}
+
+/* The groups of buckets stay right through changed and added leaves, buckets that become inner
+ * pages, pages that are dropped and read again, and blocks that are undone. */
+static void test_groups(void **state) {
+    struct world *world = shr_alloc(sizeof *world);
+    size_t grouped = 0;
+    world->rng.state = 8;
+    for (unsigned round = 0; round < 8; round++) {
+        world->store = shr_store_new_memory();
+        world->root = shr_root_new(world->store, round % 2 == 0 ? 1 << 20 : 60000, 2);
+        world->first = world->tip = 0;
+        for (unsigned i = 0; i < 400; i++) {
+            if (world->tip - world->first >= HEIGHTS_MAX) {
+                prune_to(world, world->tip - 2);
+            }
+            if (rng_below(&world->rng, 50) == 0 && world->tip > world->first) {
+                roll_back(world, world->tip - 1);
+            }
+            add_block(world);
+            write_batch(world);
+            shr_root_written(world->root);
+            grouped += check_bytes(world->root) > 0;
+        }
+        for (uint32_t height = world->first; height <= world->tip; height++) {
+            root_model_free(&world->models[height - world->first]);
+        }
+        world->models[0] = (struct root_model){0};
+        shr_root_free(world->root);
+        shr_store_close(world->store);
+    }
+    assert_true(grouped > 1000);
     shr_batch_free(&world->batch);
     free(world);
 }
@@ -358,6 +410,42 @@ static void test_long_paths(void **state) {
     }
 }
 
+/* A bucket whose leaves change, of which only the groups with a change are hashed anew. */
+static void test_bucket_tops(void **state) {
+    struct rng rng = {12};
+    for (unsigned round = 0; round < 200; round++) {
+        struct shr_root_page *page = shr_root_page_new(rng_below(&rng, 4), false);
+        struct root_model model = {0};
+        unsigned alike = rng_below(&rng, 3); /* bytes that all keys have in common */
+        size_t bytes = shr_root_page_bytes(page);
+        shr_root_page_group(page);
+        assert_true(shr_root_page_bytes(page) >= bytes + SHR_ROOT_GROUPS * sizeof(struct shr_hash));
+        while (model.n < SHR_ROOT_BUCKET_MAX) {
+            struct shr_hash key = {{0}}, value;
+            struct shr_root_top got, want;
+            size_t old = rng_below(&rng, SHR_ROOT_BUCKET_MAX);
+            for (unsigned i = 2 + alike; i < sizeof key.b; i++) {
+                key.b[i] = (uint8_t)rng_next(&rng);
+            }
+            key.b[page->depth / 2] |= (uint8_t)(rng_next(&rng) & (page->depth % 2 == 0 ? 255 : 15));
+            key = old < model.n ? model.leaves[old].key : key;
+            shr_sha256(&value, shr_bytes(&rng.state, sizeof rng.state));
+            root_model_set_hash(&model, &key, &value);
+            shr_root_page_reserve(page, model.n);
+            memcpy(page->of.leaves, model.leaves, model.n * sizeof *model.leaves);
+            page->n = (uint16_t)model.n;
+            shr_root_forget_group(page, &key);
+            shr_root_bucket_top(&got, page);
+            shr_root_leaves_top(&want, page->of.leaves, page->n, page->depth * SHR_ROOT_LEVELS);
+            assert_memory_equal(got.hash.b, want.hash.b, sizeof want.hash.b);
+            assert_int_equal(got.single, want.single);
+            assert_int_equal(page->known, SHR_ROOT_GROUPS_ALL);
+        }
+        root_model_free(&model);
+        shr_root_page_free(page);
+    }
+}
+
 /* Rows that say what cannot be. */
 static void test_damaged(void **state) {
     struct shr_store *store = shr_store_new_memory();
@@ -436,6 +524,7 @@ int main(void) {
         cmocka_unit_test(test_hashes),    cmocka_unit_test(test_long_paths),
         cmocka_unit_test(test_random),    cmocka_unit_test(test_undone),
         cmocka_unit_test(test_same_rows), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_groups),    cmocka_unit_test(test_bucket_tops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
