@@ -326,11 +326,14 @@ struct update {
 
 static void hash_pairs(void *ctx, size_t piece) {
     struct update *update = ctx;
-    size_t end = (piece + 1) * HASHED_AT_ONCE;
+    struct shr_root_message messages[2 * HASHED_AT_ONCE];
+    size_t n = 0, end = (piece + 1) * HASHED_AT_ONCE;
     for (size_t i = piece * HASHED_AT_ONCE; i < end && i < update->n; i++) {
-        shr_sha256(&update->hashed[i].key, update->pairs[i]->key);
-        shr_sha256(&update->hashed[i].value, update->pairs[i]->value);
+        const struct shr_pair *pair = update->pairs[i];
+        messages[n++] = (struct shr_root_message){pair->key, &update->hashed[i].key};
+        messages[n++] = (struct shr_root_message){pair->value, &update->hashed[i].value};
     }
+    shr_root_hash_messages(messages, n);
 }
 
 /* Parts the leaves by the top page's slots; each part is sorted later. */

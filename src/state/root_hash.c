@@ -31,6 +31,16 @@ void shr_root_hash(uint8_t tag, const struct shr_root_job *jobs, size_t n) {
     }
 }
 
+void shr_root_hash_messages(const struct shr_root_message *messages, size_t n) {
+    if (shr_root_sha_able()) {
+        shr_root_sha_messages(messages, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        shr_sha256(messages[i].out, messages[i].bytes);
+    }
+}
+
 /* How many bits two different keys begin with in common. */
 static unsigned common_bits(const struct shr_hash *a, const struct shr_hash *b) {
     for (unsigned i = 0; i < sizeof a->b; i += 8) {

@@ -77,6 +77,12 @@ struct shr_root_job {
 void shr_root_hash(uint8_t tag, const struct shr_root_job *jobs, size_t n);
 /* The same on any CPU. */
 void shr_root_hash_portable(uint8_t tag, const struct shr_root_job *jobs, size_t n);
+/* out = SHA-256(bytes), of any length; out lies in no message. */
+struct shr_root_message {
+    struct shr_bytes bytes;
+    struct shr_hash *out;
+};
+void shr_root_hash_messages(const struct shr_root_message *messages, size_t n);
 /* The subtree at `depth` bits that has exactly these leaves, sorted, different, alike in their
  * first `depth` bits. */
 void shr_root_leaves_top(struct shr_root_top *out, const struct shr_root_leaf *leaves, size_t n,

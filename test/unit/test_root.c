@@ -519,12 +519,47 @@ static void test_hashes(void **state) {
     }
 }
 
+/* Every length about which blocks end, beside every other; odd and even counts; none. */
+static void test_messages(void **state) {
+    enum { LEN_MAX = 600, AT_ONCE = 9 };
+    uint8_t *bytes = shr_alloc(LEN_MAX);
+    struct rng rng = {13};
+    for (size_t i = 0; i < LEN_MAX; i++) {
+        bytes[i] = (uint8_t)rng_next(&rng);
+    }
+    for (size_t len = 0; len <= LEN_MAX; len++) {
+        for (size_t n = 0; n <= AT_ONCE; n++) {
+            struct shr_root_message messages[AT_ONCE];
+            struct shr_hash got[AT_ONCE + 1] = {{{0}}}, want;
+            for (size_t i = 0; i < n; i++) {
+                /* Each its own bytes, which end where the memory does. */
+                size_t other = i % 3 == 0 ? len : rng_below(&rng, LEN_MAX + 1);
+                struct shr_bytes message = shr_bytes(bytes + LEN_MAX - other, other);
+                messages[i] = (struct shr_root_message){message, &got[i]};
+            }
+            shr_root_hash_messages(messages, n);
+            for (size_t i = 0; i < n; i++) {
+                shr_sha256(&want, messages[i].bytes);
+                assert_memory_equal(got[i].b, want.b, sizeof want.b);
+            }
+            assert_true(shr_hash_is_zero(&got[n]));
+        }
+    }
+    struct shr_hash got, want;
+    struct shr_root_message none[2] = {{shr_bytes(NULL, 0), &got}, {shr_bytes(NULL, 0), &got}};
+    shr_sha256(&want, shr_bytes(NULL, 0));
+    shr_root_hash_messages(none, 2);
+    assert_memory_equal(got.b, want.b, sizeof want.b);
+    free(bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hashes),    cmocka_unit_test(test_long_paths),
-        cmocka_unit_test(test_random),    cmocka_unit_test(test_undone),
-        cmocka_unit_test(test_same_rows), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_groups),    cmocka_unit_test(test_bucket_tops),
+        cmocka_unit_test(test_hashes),      cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_long_paths),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_undone),      cmocka_unit_test(test_same_rows),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_bucket_tops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
