@@ -13,7 +13,6 @@
 
 /* Below, another thread costs more than it saves. */
 #define THREADED_MIN 256
-#define HASHED_AT_ONCE 512
 #define CACHE_LINE_BYTES 64
 #define FETCHED_BYTES (sizeof(struct shr_root_page) + sizeof(struct shr_root_inner))
 /* A bucket with fewer leaves is hashed anew; the second, when the cache is nearly full: buckets
@@ -315,48 +314,10 @@ static int update_page(struct part *part, struct shr_root_page **slot,
 
 struct update {
     struct shr_root *root;
-    const struct shr_pair *const *pairs;
-    struct shr_root_leaf *hashed; /* in the order of the pairs */
-    struct shr_root_leaf *news;   /* parted, then sorted */
-    size_t n;
-    size_t starts[SHR_ROOT_SLOTS + 1]; /* in `news`, of each of the top page's slots */
+    struct shr_root_news news;
     bool changed[SHR_ROOT_SLOTS];
     struct part parts[SHR_ROOT_SLOTS + 1]; /* of each slot, and of the top page itself */
 };
-
-static void hash_pairs(void *ctx, size_t piece) {
-    struct update *update = ctx;
-    struct shr_root_message messages[2 * HASHED_AT_ONCE];
-    size_t n = 0, end = (piece + 1) * HASHED_AT_ONCE;
-    for (size_t i = piece * HASHED_AT_ONCE; i < end && i < update->n; i++) {
-        const struct shr_pair *pair = update->pairs[i];
-        messages[n++] = (struct shr_root_message){pair->key, &update->hashed[i].key};
-        messages[n++] = (struct shr_root_message){pair->value, &update->hashed[i].value};
-    }
-    shr_root_hash_messages(messages, n);
-}
-
-/* Parts the leaves by the top page's slots; each part is sorted later. */
-static void part_leaves(struct update *update) {
-    const struct shr_root_leaf *hashed = update->hashed;
-    size_t at[SHR_ROOT_SLOTS];
-    for (size_t i = 0; i < update->n; i++) {
-        update->starts[shr_root_nibble(&hashed[i].key, 0) + 1]++;
-    }
-    for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
-        at[i] = update->starts[i];
-        update->starts[i + 1] += update->starts[i];
-    }
-    for (size_t i = 0; i < update->n; i++) {
-        update->news[at[shr_root_nibble(&hashed[i].key, 0)]++] = hashed[i];
-    }
-}
-
-static void sort_part(struct update *update, size_t i) {
-    size_t start = update->starts[i];
-    qsort(update->news + start, update->starts[i + 1] - start, sizeof *update->news,
-          shr_root_leaf_order);
-}
 
 /* Puts a part's rows in the order of their depths, in which their keys are in order: those of one
  * depth were made so. */
@@ -378,11 +339,11 @@ static void sort_rows(struct part *part) {
 static void update_part(void *ctx, size_t i) {
     struct update *update = ctx;
     struct part *part = &update->parts[i];
-    size_t start = update->starts[i], n = update->starts[i + 1] - start;
+    const struct shr_root_leaf *news = update->news.leaves + update->news.starts[i];
+    size_t n = update->news.starts[i + 1] - update->news.starts[i];
     if (n > 0) {
-        sort_part(update, i);
-        part->code =
-            update_slot(part, update->root->top, update->news + start, n, &update->changed[i]);
+        shr_root_news_sort(&update->news, i);
+        part->code = update_slot(part, update->root->top, news, n, &update->changed[i]);
         sort_rows(part);
     }
 }
@@ -399,7 +360,7 @@ static int update_parts(struct update *update, unsigned threads, struct outcome 
             return update->parts[i].code;
         }
     }
-    finish_inner(last, update->root->top, changed, &update->news[0].key, out);
+    finish_inner(last, update->root->top, changed, &update->news.leaves[0].key, out);
     return 0;
 }
 
@@ -424,16 +385,16 @@ static int update_top(struct update *update, struct outcome *out) {
         return code;
     }
     if (root->top != NULL && root->top->is_inner) {
-        return update_parts(update, update->n < THREADED_MIN ? 1 : root->threads, out);
+        return update_parts(update, update->news.n < THREADED_MIN ? 1 : root->threads, out);
     }
     for (size_t i = 0; i < SHR_ROOT_SLOTS; i++) {
-        sort_part(update, i);
+        shr_root_news_sort(&update->news, i);
     }
     if (root->top == NULL) {
-        root->top = build(part, &out->top, NULL, update->news, update->n);
+        root->top = build(part, &out->top, NULL, update->news.leaves, update->news.n);
         out->changed = true;
     } else {
-        update_bucket(part, &root->top, update->news, update->n, out);
+        update_bucket(part, &root->top, update->news.leaves, update->news.n, out);
     }
     sort_rows(part);
     return 0;
@@ -489,7 +450,7 @@ static int update_tree(struct update *update, uint32_t height, struct shr_batch 
         update->parts[i].root = root;
         update->parts[i].height = height;
     }
-    int code = update->n == 0 ? 0 : update_top(update, &outcome);
+    int code = update->news.n == 0 ? 0 : update_top(update, &outcome);
     if (code != 0) {
         if (err != NULL) {
             *err = update->parts[SHR_ROOT_SLOTS].err;
@@ -521,13 +482,7 @@ int shr_root_update(struct shr_root *root, uint32_t height, const struct shr_pai
                     struct shrewd_error *err) {
     struct update *update = shr_alloc(sizeof *update);
     update->root = root;
-    update->pairs = pairs;
-    update->n = n;
-    update->hashed = shr_alloc_array(n + 1, sizeof *update->hashed);
-    update->news = shr_alloc_array(n + 1, sizeof *update->news);
-    shr_root_work(n < THREADED_MIN ? 1 : root->threads, (n + HASHED_AT_ONCE - 1) / HASHED_AT_ONCE,
-                  hash_pairs, update);
-    part_leaves(update);
+    shr_root_news_make(&update->news, pairs, n, n < THREADED_MIN ? 1 : root->threads);
     int code = update_tree(update, height, batch, err);
     if (code == 0 && !root->has_hash) {
         code = find_hash(root, height, err);
@@ -539,8 +494,7 @@ int shr_root_update(struct shr_root *root, uint32_t height, const struct shr_pai
         shr_buf_free(&update->parts[i].list);
         shr_buf_free(&update->parts[i].row);
     }
-    free(update->hashed);
-    free(update->news);
+    shr_root_news_free(&update->news);
     free(update);
     return code;
 }

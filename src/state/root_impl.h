@@ -26,6 +26,19 @@ struct shr_root {
 /* Calls piece(ctx, i) for each i below n, on up to so many threads, this one among them. */
 void shr_root_work(unsigned threads, size_t n, void (*piece)(void *ctx, size_t i), void *ctx);
 
+/* What a block writes. */
+struct shr_root_news {
+    struct shr_root_leaf *leaves; /* those of each of the top page's slots after each other */
+    size_t n;
+    size_t starts[SHR_ROOT_SLOTS + 1]; /* in `leaves`, of each slot's */
+};
+/* Of pairs in any order, each key once. */
+void shr_root_news_make(struct shr_root_news *out, const struct shr_pair *const *pairs, size_t n,
+                        unsigned threads);
+/* Puts one slot's leaves in order; threads may do so with different ones at once. */
+void shr_root_news_sort(struct shr_root_news *news, size_t slot);
+void shr_root_news_free(struct shr_root_news *news);
+
 /* A page is in memory now, below `above` (NULL: it is the top); path: of any leaf below. Threads
  * that work on different slots of the top page may call this at once. What it takes in memory is
  * the caller's to count. */
