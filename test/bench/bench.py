@@ -25,7 +25,7 @@ from harness.daemon import Daemon  # noqa: E402
 from harness.node import AUTH, Node  # noqa: E402
 
 SMALL_BLOCKS = 10_000
-FILES_BLOCKS = 100  # full ones, in block files
+FULL_BLOCKS = os.environ.get("SHREWD_BENCH_FULL_BLOCKS", "300")  # 20 for a quick try
 STATE_MILLIONS = os.environ.get("SHREWD_BENCH_MILLIONS", "16")  # 1 for a quick try
 HTTP_ROUNDS, HTTP_SECONDS = 5, 2
 RUNAWAY_ROUNDS, RUNAWAY_SECONDS = 9, 1
@@ -36,10 +36,11 @@ def add(results, name, value, unit):
     results[name] = {"value": value, "unit": unit}
 
 
-def run(results, program, *arguments):
+def run(results, program, *arguments, **env):
     """Adds the "name value unit" lines that a program prints."""
     command = [str(BUILD / "test" / "bench" / program), *map(str, arguments)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True,
+                          env={**os.environ, **env})
     for line in done.stdout.splitlines():
         name, value, unit = line.split()
         add(results, name, float(value), unit)
@@ -85,9 +86,12 @@ def part_proof(results, scratch):
 def part_files(results, scratch):
     """Full blocks in the format of a node's blocks/ folder."""
     subprocess.run([str(BUILD / "test" / "bench" / "make_blocks"), str(scratch / "blocks"),
-                    str(FILES_BLOCKS)], stdout=subprocess.DEVNULL, check=True)
+                    FULL_BLOCKS], stdout=subprocess.DEVNULL, check=True)
+    add(results, "sync.full_blocks", int(FULL_BLOCKS), "blocks")
     run(results, "bench_files", scratch / "blocks", GUEST / "minimal.wasm", scratch / "files")
-    run(results, "bench_full", scratch / "blocks", GUEST / "balances.wasm", scratch / "full")
+    for root in ("on", "off"):
+        run(results, "bench_full", scratch / "blocks", GUEST / "balances.wasm",
+            scratch / f"full-{root}", SHREWD_BENCH_ROOT=root)
     run(results, "bench_share", scratch / "blocks", GUEST / "balances.wasm", scratch / "share")
 
 
@@ -195,8 +199,8 @@ def main():
              "state": part_state, "root": part_root, "proof": part_proof}
     results = {}
     before = processor_ticks()
-    with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
-        for name in sys.argv[2:] or parts:
+    for name in sys.argv[2:] or parts:
+        with tempfile.TemporaryDirectory(prefix="shrewd-bench-") as scratch:
             parts[name](results, pathlib.Path(scratch))
     stolen, busy = (now - then for now, then in zip(processor_ticks(), before))
     add(results, "machine.stolen_share", stolen / max(busy, 1), "of the time it was busy")

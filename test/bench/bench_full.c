@@ -1,19 +1,23 @@
 /* bench_full BLOCKS MODULE DBDIR: full blocks (make_blocks writes them), from the first to the
  * last: how long the guest itself takes with the state in memory and nothing else to do
- * (`full_guest_s`), and how long the sync takes, from block files to RocksDB with the daemon's
- * budget, 1024 MiB
- * (`full_total_s`). SHREWD_BENCH_ROOT=off: without a state root. */
+ * (`full_guest_s`), and how long the sync takes, from block files to RocksDB with the budget that
+ * the daemon has by default (`full_total_s`). SHREWD_BENCH_ROOT=off: without a state root; names
+ * then begin with sync.full_noroot_. */
+#include "budget.h"
 #include "chain/block.h"
 #include "index/apply.h"
-#include "index/follow.h"
-#include "lib/lib.h"
-#include "measure.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#define MIB ((size_t)1 << 20)
+static bool no_root;
+
+static void result(const char *name, double value, const char *unit) {
+    char full[100];
+    snprintf(full, sizeof full, "sync.full_%s%s", no_root ? "noroot_" : "", name);
+    print_result(full, value, unit);
+}
 
 /* The guest's reads: everything written so far, in one table. */
 struct held {
@@ -74,40 +78,13 @@ static double guest_seconds(struct shrewd *shrewd, struct shr_source *source, ui
     return (double)total_ns / 1e9;
 }
 
-static struct shrewd *open_regtest_as_run(const char *module, const char *dir) {
-    struct shrewd *shrewd = NULL;
-    const char *root = getenv("SHREWD_BENCH_ROOT");
-    bool no_root = root != NULL && strcmp(root, "off") == 0;
-    struct shrewd_error err;
-    struct shrewd_options options = {
-        .flags = SHREWD_CREATE | (dir == NULL ? SHREWD_IN_MEMORY : 0) |
-                 (no_root ? SHREWD_STATE_ROOT_OFF : 0),
-        .db_path = dir,
-        .module_path = module,
-        .genesis32 = shr_network_by_name("regtest")->genesis_hash.b,
-        .cache_bytes = 256 * MIB,
-        .read_cache_bytes = 256 * MIB,
-        .write_buffer_bytes = 256 * MIB,
-    };
-    must(shrewd_open(&shrewd, &options, &err), &err);
-    return shrewd;
-}
-
 static double total_seconds(struct shrewd *shrewd, struct shr_source *source, uint32_t last) {
-    struct shrewd_error err;
-    struct shr_progress progress = {0};
-    struct shr_follow_options options = {.exit_at = last};
-    uint64_t start = shr_now_ns();
-    must(shr_follow(shr_lib_state(shrewd), shr_lib_module(shrewd), source, &options, &progress,
-                    &err),
-         &err);
-    double seconds = (double)(shr_now_ns() - start) / 1e9;
     struct shr_stage stages[SHR_STAGE_COUNT];
-    shr_progress_stages(&progress, stages);
+    double seconds = follow_in_budget(shrewd, source, last, stages);
     for (int i = 0; i < SHR_STAGE_COUNT; i++) {
         char name[64];
-        snprintf(name, sizeof name, "sync.full_%s_busy_s", stages[i].name);
-        print_result(name, (double)stages[i].busy_ns / 1e9, "s");
+        snprintf(name, sizeof name, "%s_busy_s", stages[i].name);
+        result(name, (double)stages[i].busy_ns / 1e9, "s");
     }
     return seconds;
 }
@@ -122,26 +99,30 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s BLOCKS MODULE DBDIR\n", argv[0]);
         return 2;
     }
+    const char *root = getenv("SHREWD_BENCH_ROOT");
+    no_root = root != NULL && strcmp(root, "off") == 0;
     shr_log_set_level(SHR_LOG_WARN);
     must(shr_files_open(&source, &stop, argv[1], 0, &err), &err);
     must(shr_source_tip(source, &tip, &err), &err);
     /* The sync first: what the other holds in memory is not to count as its peak. */
-    struct shrewd *shrewd = open_regtest_as_run(argv[2], argv[3]);
+    struct shrewd *shrewd =
+        open_in_budget(argv[2], argv[3], no_root ? SHREWD_STATE_ROOT_OFF : SHREWD_STATE_ROOT_ON);
     double start = cpu_seconds(), cpu_start = process_cpu_seconds();
     double total = total_seconds(shrewd, source, tip.height);
-    print_result("sync.full_index_thread_cpu_s", cpu_seconds() - start, "s");
-    print_result("sync.full_cpu_s", process_cpu_seconds() - cpu_start, "s");
+    result("index_thread_cpu_s", cpu_seconds() - start, "s");
+    result("cpu_s", process_cpu_seconds() - cpu_start, "s");
     shrewd_close(shrewd);
     getrusage(RUSAGE_SELF, &usage);
-    shrewd = open_regtest_as_run(argv[2], NULL);
+    shrewd = open_in_budget(argv[2], NULL, SHREWD_STATE_ROOT_OFF);
     double guest_cpu = 0;
     double guest = guest_seconds(shrewd, source, tip.height, &guest_cpu);
     shrewd_close(shrewd);
     shr_source_close(source);
-    print_result("sync.full_total_s", total, "s");
-    print_result("sync.full_guest_s", guest, "s");
-    print_result("sync.full_guest_cpu_s", guest_cpu, "s");
-    print_result("sync.full_total_to_guest_ratio", total / guest, "x");
-    print_result("sync.full_peak_mib", (double)usage.ru_maxrss / 1024, "MiB");
+    result("total_s", total, "s");
+    result("guest_s", guest, "s");
+    result("guest_cpu_s", guest_cpu, "s");
+    result("total_to_guest_ratio", total / guest, "x");
+    result("peak_mib", (double)usage.ru_maxrss / 1024, "MiB");
+    result("budget_mib", daemon_budget().memory_mb, "MiB");
     return 0;
 }

@@ -1,14 +1,11 @@
 /* bench_share BLOCKS MODULE DBDIR: which share of the time that blocks take is the state root's.
  * Full blocks (make_blocks writes them) are indexed from the first to the last, into RocksDB with
- * the daemon's budget, with a state root and without, in turns (off, on, on, off); what the stages
- * guest and commit were busy is a block's time, and what it takes more with the root, the rows it
- * writes included, is the root's. `root.share_of_commit`: the same of the commit stage alone. */
+ * the budget that the daemon has by default, with a state root and without, in turns (off, on, on,
+ * off); what the stages guest and commit were busy is a block's time, and what it takes more with
+ * the root, the rows it writes included, is the root's. `root.share_of_commit`: the same of the
+ * commit stage alone. */
 #include "base/alloc.h"
-#include "index/follow.h"
-#include "lib/lib.h"
-#include "measure.h"
-
-#define MIB ((size_t)1 << 20)
+#include "budget.h"
 
 struct times {
     double guest_s, commit_s;
@@ -19,29 +16,15 @@ static struct times sync_once(const char *blocks, const char *module, const char
     struct shr_stop stop;
     struct shr_source *source = NULL;
     struct shr_tip tip;
-    struct shrewd *shrewd = NULL;
-    struct shr_progress progress = {0};
     struct shr_stage stages[SHR_STAGE_COUNT];
-    struct shrewd_options options = {
-        .flags = SHREWD_CREATE | (root ? SHREWD_STATE_ROOT_ON : SHREWD_STATE_ROOT_OFF),
-        .db_path = dir,
-        .module_path = module,
-        .genesis32 = shr_network_by_name("regtest")->genesis_hash.b,
-        .cache_bytes = 256 * MIB,
-        .read_cache_bytes = 256 * MIB,
-        .write_buffer_bytes = 256 * MIB,
-    };
     if (shr_stop_init(&stop) != 0) {
         exit(1);
     }
     must(shr_files_open(&source, &stop, blocks, 0, &err), &err);
     must(shr_source_tip(source, &tip, &err), &err);
-    must(shrewd_open(&shrewd, &options, &err), &err);
-    struct shr_follow_options follow = {.exit_at = tip.height};
-    must(
-        shr_follow(shr_lib_state(shrewd), shr_lib_module(shrewd), source, &follow, &progress, &err),
-        &err);
-    shr_progress_stages(&progress, stages);
+    struct shrewd *shrewd =
+        open_in_budget(module, dir, root ? SHREWD_STATE_ROOT_ON : SHREWD_STATE_ROOT_OFF);
+    follow_in_budget(shrewd, source, tip.height, stages);
     shrewd_close(shrewd);
     shr_source_close(source);
     return (struct times){.guest_s = (double)stages[SHR_STAGE_GUEST].busy_ns / 1e9,

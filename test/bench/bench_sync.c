@@ -1,5 +1,7 @@
-/* bench_sync URL AUTH MODULE DBDIR N: how fast blocks 0 to N of a node's chain are indexed
- * (`sync`), and how fast the node itself hands them out over REST on one connection (`rest`). */
+/* bench_sync URL AUTH MODULE DBDIR N: how fast blocks 0 to N of a node's chain are indexed, with a
+ * state root in DBDIR and without one in DBDIR-noroot, and how fast the node itself hands them out
+ * over REST on one connection. */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
@@ -48,8 +50,8 @@ out:
     return seconds;
 }
 
-static int sync_seconds(double *out, char **argv, struct shr_stop *stop, uint32_t last,
-                        struct shrewd_error *err) {
+static int sync_seconds(double *out, char **argv, const char *dir, unsigned root,
+                        struct shr_stop *stop, uint32_t last, struct shrewd_error *err) {
     struct shr_node_options node = {.url = argv[1], .auth = argv[2]};
     struct shr_source *source = NULL;
     struct shrewd *shrewd = NULL;
@@ -62,8 +64,8 @@ static int sync_seconds(double *out, char **argv, struct shr_stop *stop, uint32_
     }
     if (code == 0) {
         struct shrewd_options options = {
-            .flags = SHREWD_CREATE,
-            .db_path = argv[4],
+            .flags = SHREWD_CREATE | root,
+            .db_path = dir,
             .module_path = argv[3],
             .genesis32 = genesis.b,
         };
@@ -84,7 +86,7 @@ int main(int argc, char **argv) {
     struct shrewd_error err = {0};
     struct shr_stop stop;
     struct shr_source *source = NULL;
-    double sync = 0;
+    double sync = 0, noroot = 0;
     if (argc != 6 || shr_stop_init(&stop) != 0) {
         fprintf(stderr, "usage: %s URL USER:PASS MODULE DBDIR LAST_HEIGHT\n", argv[0]);
         return 2;
@@ -98,12 +100,19 @@ int main(int argc, char **argv) {
     }
     double rest = rest_seconds(argv[1], source, last);
     shr_source_close(source);
-    if (rest < 0 || sync_seconds(&sync, argv, &stop, last, &err) != 0) {
+    char *dir = shr_asprintf("%s-noroot", argv[4]);
+    int code = sync_seconds(&sync, argv, argv[4], SHREWD_STATE_ROOT_ON, &stop, last, &err);
+    if (code == 0) {
+        code = sync_seconds(&noroot, argv, dir, SHREWD_STATE_ROOT_OFF, &stop, last, &err);
+    }
+    free(dir);
+    if (rest < 0 || code != 0) {
         fprintf(stderr, "bench_sync: %s\n",
                 rest < 0 ? "the node's REST did not answer" : err.message);
         return 1;
     }
     printf("sync.small_blocks_per_s %.0f blocks/s\n", (last + 1) / sync);
+    printf("sync.small_noroot_blocks_per_s %.0f blocks/s\n", (last + 1) / noroot);
     printf("sync.node_rest_blocks_per_s %.0f blocks/s\n", (last + 1) / rest);
     return 0;
 }
