@@ -6,6 +6,7 @@ http, runaways, state, root, proof).
 Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
 import json
+import http.client
 import os
 import pathlib
 import re
@@ -25,10 +26,12 @@ from harness.daemon import Daemon  # noqa: E402
 from harness.node import AUTH, Node  # noqa: E402
 
 SMALL_BLOCKS = 10_000
+from harness.process import free_port  # noqa: E402
 FULL_BLOCKS = os.environ.get("SHREWD_BENCH_FULL_BLOCKS", "300")  # 20 for a quick try
 STATE_MILLIONS = os.environ.get("SHREWD_BENCH_MILLIONS", "16")  # 1 for a quick try
 HTTP_ROUNDS, HTTP_SECONDS = 5, 2
 RUNAWAY_ROUNDS, RUNAWAY_SECONDS = 9, 1
+STARTS = 9
 GUEST = BUILD / "guest"
 
 
@@ -69,7 +72,47 @@ def part_sync(results, scratch):
 
 
 def part_state(results, scratch):
-    run(results, "bench_state", scratch / "state", STATE_MILLIONS)
+    """The largest state, and how soon the daemon serves it: the median of some starts, and one
+    after a process was killed that had written."""
+    module = GUEST / "minimal.wasm"
+    db, cache = scratch / "state", scratch / "modules"
+    run(results, "bench_state", db, STATE_MILLIONS, SHREWD_BENCH_MODULE=str(module))
+    _, height = ms_to_serving(db, module, cache)  # compiles the module, for all
+    times = [ms_to_serving(db, module, cache)[0] for _ in range(STARTS)]
+    add(results, "state.keys_held", int(STATE_MILLIONS) * 1_000_000, "keys")
+    add(results, "startup_serving_ms", statistics.median(times), "ms")
+    run(results, "bench_state", db, "dies", SHREWD_BENCH_MODULE=str(module))
+    took, later = ms_to_serving(db, module, cache)
+    assert later == height + 100, later
+    add(results, "startup_serving_after_kill_ms", took, "ms")
+def ms_to_serving(db, module, cache):
+    """From starting `shrewd run` to its answer to metashrew_height. The node cannot be reached:
+    serving needs none. And that answer."""
+    port = free_port()
+    body = '{"jsonrpc":"2.0","id":1,"method":"metashrew_height","params":[]}'
+    daemon = Daemon(module, db, daemon_rpc_url="http://127.0.0.1:1", cache_dir=cache)
+    daemon.flags["port"] = port
+    try:
+        start = time.monotonic()
+        daemon.spawn()
+        while True:
+            assert daemon.process.poll() is None, daemon.log()
+            ask = http.client.HTTPConnection("127.0.0.1", port)
+            try:
+                ask.request("POST", "/", body)
+                answer = ask.getresponse().read()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.001)
+            finally:
+                ask.close()
+        took = time.monotonic() - start
+        assert daemon.stop()[0] == 0, daemon.log()
+    finally:
+        daemon.close()
+    return 1000 * took, int(json.loads(answer)["result"])
+
+
 
 
 def part_root(results, scratch):

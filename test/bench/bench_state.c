@@ -7,10 +7,12 @@
  * BLOCKS 0 only fills, so that a measurement can begin with a copy. Keys are numbered in the order
  * in which they are first written, so a folder that holds some is gone on with: it is brought to
  * the sizes above that it is still below. A new one keeps a state root unless $SHREWD_BENCH_ROOT is
- * "off". Keys have a prefix of a table and 32 bytes of a hash, values an amount and up to 32 bytes
- * of a hash: 8 to 40 bytes. */
+ * "off". It is one of regtest's; with $SHREWD_BENCH_MODULE, of that module, so that `shrewd run`
+ * can serve it. Keys have a prefix of a table and 32 bytes of a hash, values an amount and up to 32
+ * bytes of a hash: 8 to 40 bytes. */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "measure.h"
 #include "state/state.h"
@@ -28,6 +30,7 @@
 #define UNDONE_PAIRS 5000u
 #define KEY_BYTES_MAX 48
 #define VALUE_BYTES_MAX 40
+#define MODULE_BYTES_MAX ((size_t)1 << 26)
 #define DIES "dies" /* instead of MILLIONS: what this program calls itself with */
 
 struct bench {
@@ -109,13 +112,27 @@ static uint64_t apply_block(struct bench *bench) {
     return shr_now_ns() - start;
 }
 
+/* Of the module that is to serve it, if any. */
+static struct shr_identity identity_wanted(void) {
+    struct shrewd_error err;
+    const char *root = getenv("SHREWD_BENCH_ROOT"), *path = getenv("SHREWD_BENCH_MODULE");
+    bool off = root != NULL && strcmp(root, "off") == 0;
+    struct shr_identity identity = {.keep_root = off ? SHR_KEEP_ROOT_NO : SHR_KEEP_ROOT_YES,
+                                    .genesis = shr_network_by_name("regtest")->genesis_hash};
+    if (path != NULL) {
+        struct shr_buf wasm = {0};
+        must(shr_file_read(&wasm, path, MODULE_BYTES_MAX, &err), &err);
+        shr_sha256(&identity.module_hash, shr_buf_bytes(&wasm));
+        shr_buf_free(&wasm);
+    }
+    return identity;
+}
+
 /* Until a key can be read: in ns. */
 static uint64_t open_state(struct bench *bench) {
     struct shrewd_error err;
     struct shr_rocks_options options = {.create = true};
-    const char *root = getenv("SHREWD_BENCH_ROOT");
-    bool off = root != NULL && strcmp(root, "off") == 0;
-    struct shr_identity identity = {.keep_root = off ? SHR_KEEP_ROOT_NO : SHR_KEEP_ROOT_YES};
+    struct shr_identity identity = identity_wanted();
     struct shr_block_record tip = {0};
     struct shr_buf value = {0};
     uint8_t key[KEY_BYTES_MAX];
