@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Runs every benchmark, prints a table, writes bench.json: name -> {"value", "unit"}.
+"""Runs every benchmark, prints a table and which bars are met (bars.py), writes bench.json:
+name -> {"value", "unit"}, and the bars under "bars".
 
 Usage: bench.py BUILD_DIR [PART...]   (as `make bench` does; parts: view, mixed, sync, files,
 http, runaways, state, root, proof).
 Needs a bitcoind and wrk, as `tools/deps --test` installs them.
 """
-import json
 import http.client
+import json
 import os
 import pathlib
 import re
@@ -18,20 +19,21 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "functional"))
+sys.path[:0] = [str(HERE), str(HERE.parent / "functional")]
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 os.environ.setdefault("SHREWD_BIN", str(BUILD / "shrewd"))
 os.environ.setdefault("SHREWD_GUESTS", str(BUILD / "guest"))
+import bars  # noqa: E402
 from harness.daemon import Daemon  # noqa: E402
 from harness.node import AUTH, Node  # noqa: E402
+from harness.process import free_port  # noqa: E402
 
 SMALL_BLOCKS = 10_000
-from harness.process import free_port  # noqa: E402
 FULL_BLOCKS = os.environ.get("SHREWD_BENCH_FULL_BLOCKS", "300")  # 20 for a quick try
 STATE_MILLIONS = os.environ.get("SHREWD_BENCH_MILLIONS", "16")  # 1 for a quick try
+STARTS = 9
 HTTP_ROUNDS, HTTP_SECONDS = 5, 2
 RUNAWAY_ROUNDS, RUNAWAY_SECONDS = 9, 1
-STARTS = 9
 GUEST = BUILD / "guest"
 
 
@@ -71,20 +73,6 @@ def part_sync(results, scratch):
         node.close()
 
 
-def part_state(results, scratch):
-    """The largest state, and how soon the daemon serves it: the median of some starts, and one
-    after a process was killed that had written."""
-    module = GUEST / "minimal.wasm"
-    db, cache = scratch / "state", scratch / "modules"
-    run(results, "bench_state", db, STATE_MILLIONS, SHREWD_BENCH_MODULE=str(module))
-    _, height = ms_to_serving(db, module, cache)  # compiles the module, for all
-    times = [ms_to_serving(db, module, cache)[0] for _ in range(STARTS)]
-    add(results, "state.keys_held", int(STATE_MILLIONS) * 1_000_000, "keys")
-    add(results, "startup_serving_ms", statistics.median(times), "ms")
-    run(results, "bench_state", db, "dies", SHREWD_BENCH_MODULE=str(module))
-    took, later = ms_to_serving(db, module, cache)
-    assert later == height + 100, later
-    add(results, "startup_serving_after_kill_ms", took, "ms")
 def ms_to_serving(db, module, cache):
     """From starting `shrewd run` to its answer to metashrew_height. The node cannot be reached:
     serving needs none. And that answer."""
@@ -113,6 +101,20 @@ def ms_to_serving(db, module, cache):
     return 1000 * took, int(json.loads(answer)["result"])
 
 
+def part_state(results, scratch):
+    """The largest state, and how soon the daemon serves it: the median of some starts, and one
+    after a process was killed that had written."""
+    module = GUEST / "minimal.wasm"
+    db, cache = scratch / "state", scratch / "modules"
+    run(results, "bench_state", db, STATE_MILLIONS, SHREWD_BENCH_MODULE=str(module))
+    _, height = ms_to_serving(db, module, cache)  # compiles the module, for all
+    times = [ms_to_serving(db, module, cache)[0] for _ in range(STARTS)]
+    add(results, "state.keys_held", int(STATE_MILLIONS) * 1_000_000, "keys")
+    add(results, "startup_serving_ms", statistics.median(times), "ms")
+    run(results, "bench_state", db, "dies", SHREWD_BENCH_MODULE=str(module))
+    took, later = ms_to_serving(db, module, cache)
+    assert later == height + 100, later
+    add(results, "startup_serving_after_kill_ms", took, "ms")
 
 
 def part_root(results, scratch):
@@ -250,7 +252,11 @@ def main():
     width = max(len(name) for name in results)
     for name, result in results.items():
         print(f"{name:<{width}}  {result['value']:>12,.2f} {result['unit']}")
-    (BUILD / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    judged = bars.judge(results)
+    print()
+    bars.show(judged)
+    whole = {**results, "bars": judged}
+    (BUILD / "bench.json").write_text(json.dumps(whole, indent=1) + "\n")
     print(f"written to {BUILD / 'bench.json'}")
 
 

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define BLOCKS 170
 #define FULL_FROM 130      /* before, coins mature, and blocks are small */
@@ -118,6 +119,8 @@ static void measure(struct sync *sync) {
     print_result("sync.full_alone_cores", alone_cores, "cores");
     print_result("sync.full_with_views_blocks_per_s", blocks / sync->seconds, "blocks/s");
     print_result("sync.full_kept_share", alone_s / sync->seconds, "x");
+    double left = (double)sysconf(_SC_NPROCESSORS_ONLN) - 1; /* by the one that calls */
+    print_result("sync.full_fair_share", left < alone_cores ? left / alone_cores : 1, "x");
 }
 
 int main(int argc, char **argv) {
