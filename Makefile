@@ -36,7 +36,7 @@ soak: ## ten minutes of views while blocks and reorgs arrive: the memory printed
 	@tools/build release -j$(JOBS)
 	@$$(tools/test-python) test/bench/soak.py build
 
-torture: ## kills, power cuts, reorgs, failing modules, full disks: many
+torture: ## kills, power cuts, reorgs, failing modules, full disks, and every other long form: many
 	@tools/deps --test
 	@tools/build release -j$(JOBS)
 	@JOBS=$(JOBS) tools/torture build

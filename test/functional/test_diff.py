@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from harness import paths, rockshrew
+from harness import paths, rockshrew, torture
 from harness.chain import Chain
 from harness.daemon import ENVIRONMENT, Daemon, dump, shrewd
 from harness.node import Node
@@ -189,6 +189,7 @@ def test_few_requests_over_many_keys(tmp_path):
         requests = said["a"]["requests"] + said["b"]["requests"]
         print(f"{KEYS} keys: {requests} requests")
         assert requests < 100
+    torture.figure("diff", keys=KEYS, blocks=tip, requests=requests)
 
 
 # --- Modules ---

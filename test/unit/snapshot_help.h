@@ -147,6 +147,12 @@ static inline void flip(const char *path, off_t at, uint8_t with) {
     close(fd);
 }
 
+/* How many bytes are damaged, one at a time: SHREWD_SNAPSHOT_TRIALS, or as usual. */
+static inline uint32_t trials_wanted(uint32_t usual) {
+    const char *wanted = getenv("SHREWD_SNAPSHOT_TRIALS");
+    return wanted == NULL ? usual : (uint32_t)strtoul(wanted, NULL, 10);
+}
+
 static inline off_t size_of(const char *path) {
     struct stat info;
     assert_int_equal(stat(path, &info), 0);

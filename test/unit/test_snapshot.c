@@ -98,7 +98,8 @@ static void deterministic(void **state) {
 
 /* --- What it must refuse --- */
 
-/* 1000 single bytes, in parts and manifest: each refused by its name, nothing put in place. */
+/* 1000 single bytes (SHREWD_SNAPSHOT_TRIALS), in parts and manifest: each refused by its name,
+ * nothing put in place. */
 static void every_damaged_byte_is_refused(void **state) {
     struct place place = make_place();
     struct shr_state *ours = memory_state();
@@ -110,7 +111,8 @@ static void every_damaged_byte_is_refused(void **state) {
     assert_ok(shr_snap_create(&made, ours, place.snap, 9, &stop, err));
     assert_ok(shr_snap_create(&made, ours, place.snap, 20, &stop, err));
     assert_ok(shr_manifest_read(&manifest, place.snap, err));
-    for (int trial = 0; trial < 1000; trial++) {
+    uint32_t trials = trials_wanted(1000);
+    for (uint32_t trial = 0; trial < trials; trial++) {
         size_t which = rng_below(&rng, 3);
         const char *name = which < 2 ? manifest.parts[which].name : SHR_MANIFEST_NAME;
         char *path = shr_asprintf("%s/%s", place.snap, name);
@@ -127,7 +129,7 @@ static void every_damaged_byte_is_refused(void **state) {
             code = restore(&made, &place, &said);
             if ((code != SHREWD_CORRUPT && code != SHREWD_MISMATCH) ||
                 strstr(said.message, name) == NULL) {
-                fail_msg("trial %d, %s: %d: %s", trial, name, code, said.message);
+                fail_msg("trial %u, %s: %d: %s", trial, name, code, said.message);
             }
             assert_int_not_equal(access(place.db, F_OK), 0);
         }

@@ -214,7 +214,8 @@ static void damage_is_refused_by_name(void **unused) {
     shr_reader_close(reader);
     shr_manifest_add(&manifest, &part);
     assert_ok(shr_manifest_write(place.snap, &manifest, err));
-    for (size_t trial = 0; trial < 300; trial++) {
+    uint32_t trials = trials_wanted(300);
+    for (uint32_t trial = 0; trial < trials; trial++) {
         size_t which = rng_below(&rng, (uint32_t)manifest.n_base + 2);
         const char *name = which < manifest.n_base    ? manifest.base[which].name
                            : which == manifest.n_base ? part.name
