@@ -1,6 +1,7 @@
 """The table of reorgs on a real node: how deep, when, how often; each ends with the state of a fresh
 index of the final chain, byte for byte, while views at every height answer of one version each."""
 import http.client
+import re
 import struct
 import threading
 import time
@@ -10,7 +11,9 @@ import pytest
 from harness import torture
 from harness.blocks import block_hash
 from harness.daemon import Daemon, dump, shrewd
+from harness.node import AUTH
 from harness.process import wait_for
+from harness.proxy import Proxy
 from harness.rpc import Rpc, RpcError
 from harness.torture import check, status
 
@@ -153,21 +156,53 @@ def test_while_stopped(following, chain, module, depth):
         finish(following, chain, module)
 
 
+class Gate:
+    """Lets a node hand out blocks up to a height only: requests for those above wait."""
+
+    def __init__(self, chain):
+        self.chain = chain
+        self.limit = -1
+        self.heights = {}
+        self.over = threading.Event()
+
+    def hold(self, path, body):
+        """Proxy's `spoil`: spoils nothing."""
+        if path.startswith("/rest/block/") or b'"getblock"' in body:
+            asked = re.findall("[0-9a-f]{64}", path + body.decode())
+            while not all(map(self._passes, asked)) and not self.over.wait(0.02):
+                pass
+
+    def _passes(self, shown):
+        if shown not in self.heights:
+            self.heights = {block_hash(header)[::-1].hex(): height
+                            for header, height in list(self.chain.known.items())}
+        return self.heights.get(shown, self.limit + 1) <= self.limit
+
+
 @pytest.mark.parametrize("depth", FEW)
 def test_during_the_first_sync(chain, module, depth):
-    """The chain changes under a sync that is under way, time and again."""
-    with Daemon(module, node=chain, pipeline_size=16, **torture.flags()) as daemon:
-        learn(chain)
+    """The chain changes under a sync that is under way: above what is indexed, where it fetches
+    blocks ahead, and below; and once when it is nearly done."""
+    learn(chain)
+    gate = Gate(chain)
+    with Proxy(chain.rpc_port, gate.hold) as proxy, \
+            Daemon(module, daemon_rpc_url=proxy.url, auth=AUTH, node_timeout_ms=60000,
+                   pipeline_size=16, **torture.flags()) as daemon:
         daemon.start()
-        seen = []
-        for _ in range(3):
-            seen.append(daemon.height())
-            chain.reorg(depth)
-            learn(chain)
-        with Viewer(daemon, chain):
+        with Viewer(daemon, chain) as viewer:
+            for below in (chain.height() // 2, depth // 2 + 5, 2):
+                gate.limit = chain.height() - below
+                wait_for(lambda: f"{gate.limit}: {daemon.log()}",  # blocks are asked for by fours
+                         lambda: daemon.height() > gate.limit - 4)
+                assert daemon.height() < chain.height()
+                answered = len(viewer.answers)
+                chain.reorg(depth)
+                learn(chain)
+                assert daemon.height() < chain.height()
+                wait_for("views that answer", lambda: len(viewer.answers) > answered)
+            gate.over.set()
             finish(daemon, chain, module)
-            time.sleep(0.05)
-        assert seen[0] < chain.height()
+        assert daemon.log().count("reorg: rolling back") >= (depth > 2)
         assert daemon.stop()[0] == 0
         check(daemon.db)
 
