@@ -31,7 +31,7 @@ bench: ## measure, print a table, write build/bench.json
 	@tools/build release -j$(JOBS)
 	@tools/bench build
 
-soak: ## ten minutes of views while blocks and reorgs arrive: the memory printed must stay flat
+soak: ## ten minutes of views while blocks and reorgs arrive: memory must stay flat
 	@tools/deps --test
 	@tools/build release -j$(JOBS)
 	@$$(tools/test-python) test/bench/soak.py build
