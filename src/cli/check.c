@@ -100,6 +100,7 @@ static void print_json(const struct check *check, const struct shr_check_summary
     json_object_set_new(object, "keys", json_integer((json_int_t)summary->keys));
     json_object_set_new(object, "versions", json_integer((json_int_t)summary->versions));
     json_object_set_new(object, "bytes", json_integer((json_int_t)summary->bytes));
+    json_object_set_new(object, "values_compared", json_boolean(summary->values));
     json_object_set_new(object, "seconds", json_real(seconds));
     json_object_set(object, "findings", check->findings);
     json_object_set_new(object, "cut", json_boolean(summary->findings >= check->config->findings));
@@ -118,6 +119,10 @@ static void print_text(const struct check *check, const struct shr_check_summary
             printf(", heights %" PRIu32 " to %" PRIu32, summary->first_height, summary->tip_height);
         }
         printf(", in %.1f s\n", seconds);
+        if (!summary->values) {
+            puts("values were not compared, as no state root is kept: one changed in place, its "
+                 "length kept, is not found");
+        }
     } else if (summary->findings >= check->config->findings) {
         printf("damaged: stopped after %zu findings (--findings)\n", summary->findings);
     } else {

@@ -97,9 +97,25 @@ uint64_t shr_check_hash(const struct shr_check_run *run, struct shr_bytes key) {
     return fold(state ^ run->seed[2], run->seed[1]);
 }
 
+/* Of hashes: all words at once. */
+uint64_t shr_check_leaf(const struct shr_check_run *run, const struct shr_root_leaf *leaf) {
+    uint64_t key[4], value[4], sum = 0;
+    memcpy(key, leaf->key.b, sizeof key);
+    memcpy(value, leaf->value.b, sizeof value);
+    for (size_t i = 0; i < 4; i++) {
+        sum += fold(key[i] ^ run->seed[i % 2], value[i] ^ run->seed[2] ^ i);
+    }
+    return sum;
+}
+
 struct shr_check_height *shr_check_height(struct shr_check_run *run, uint32_t height) {
     bool held = run->has_blocks && height >= run->held_from && height <= run->last;
     return held ? &run->heights[height - run->first] : NULL;
+}
+
+struct shr_check_height *shr_check_value_height(struct shr_check_run *run, uint32_t height) {
+    bool pruned = run->has_blocks && height >= run->first && height < run->held_from;
+    return pruned ? &run->pruned : shr_check_height(run, height);
 }
 
 bool shr_check_is_ahead(const struct shr_check_run *run, uint32_t height) {
@@ -317,8 +333,8 @@ int shr_check(struct shr_store *store, const struct shr_check_options *options,
               struct shr_check_summary *out, struct shrewd_error *err) {
     /* A later pass relies on what the earlier ones have found. */
     static int (*const passes[])(struct shr_check_run * run) = {
-        shr_check_meta,   shr_check_blocks,  shr_check_changes, shr_check_history,
-        shr_check_latest, shr_check_heights, shr_check_pages,   shr_check_root,
+        shr_check_meta,    shr_check_blocks, shr_check_changes, shr_check_history, shr_check_latest,
+        shr_check_heights, shr_check_pages,  shr_check_root,    shr_check_values,
     };
     struct shr_check_run run = {.store = store, .options = options, .out = out, .err = err};
     struct shr_sizes sizes;

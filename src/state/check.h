@@ -34,6 +34,8 @@ struct shr_check_summary {
     uint32_t first_height, tip_height; /* of the blocks held, when there are any */
     uint64_t blocks, keys, versions;   /* versions: of LATEST and HISTORY */
     uint64_t bytes;                    /* of the rows read, keys and values */
+    bool values; /* they were compared with the state's tree: else one changed in place is not found
+                  */
     size_t findings;
 };
 

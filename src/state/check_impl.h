@@ -14,19 +14,33 @@
  * this makes the changes of every key one chain: new, replaced, replaced, ..., LATEST. So what
  * undoing a block puts back for each key it changed is the version that the state before the
  * block had, and what it removes had none: every undo record inverts its block.
+ *
+ * Where a state root is kept, a third sum says that the values are right too. A key with its value
+ * is a leaf (SHA-256 of each), and a leaf a seeded hash. The versions written at h less those that
+ * were replaced at h are what the leaves of the whole state are more after h than before it; the
+ * same is what the rows of the tree's buckets of h have more than the buckets had before. That goes
+ * by buckets that gain and lose leaves, not by what a block changed: one that becomes an inner page
+ * loses all of its, which the new ones below have.
+ *   values    leaves by the versions, less leaves by the tree
+ * What is written before the oldest height held is all taken together: it is the state there.
  */
 #ifndef SHR_STATE_CHECK_IMPL_H
 #define SHR_STATE_CHECK_IMPL_H
 
 #include "state/check.h"
 #include "state/codec.h"
+#include "state/root_page.h"
 
 struct shr_check_height {
     uint64_t written, replaced; /* sums of hashes */
     uint64_t value_bytes;       /* of the versions written, less what the record says */
-    bool reported;              /* its CHANGES or record cannot be compared: a finding says why */
-    bool pages_listed, pages_reported; /* ROOT_PAGES has its row; it is malformed, as was said */
-    uint64_t pages;                    /* a sum of rows of the tree's pages */
+    uint64_t pages;             /* a sum of rows of the tree's pages */
+    uint64_t values;            /* a sum of leaves */
+    /* A finding has said why ... */
+    bool reported;       /* ... its CHANGES or record cannot be compared */
+    bool pages_reported; /* ... its ROOT_PAGES cannot */
+    bool values_unknown; /* ... its leaves cannot */
+    bool pages_listed;   /* ROOT_PAGES has its row */
 };
 
 struct shr_check_run {
@@ -53,6 +67,7 @@ struct shr_check_run {
     uint32_t first, last;
     uint32_t held_from; /* the first height with undo data */
     struct shr_check_height *heights;
+    struct shr_check_height pruned; /* `values` of all heights without undo data together */
 };
 
 /* A finding. `format` says what was found. */
@@ -66,12 +81,36 @@ enum shr_scan_step shr_check_step(struct shr_check_run *run, struct shr_bytes ke
 int shr_check_scan(struct shr_check_run *run, enum shr_table table, shr_scan_fn *visit, void *ctx);
 bool shr_check_full(const struct shr_check_run *run); /* enough was found */
 uint64_t shr_check_hash(const struct shr_check_run *run, struct shr_bytes key);
+uint64_t shr_check_leaf(const struct shr_check_run *run, const struct shr_root_leaf *leaf);
 /* NULL when the height has no undo data or is above the tip. */
 struct shr_check_height *shr_check_height(struct shr_check_run *run, uint32_t height);
+/* Whose sum of leaves takes what is of that height: where the undo data are pruned, one for all
+ * heights up to the oldest that can be read. */
+struct shr_check_height *shr_check_value_height(struct shr_check_run *run, uint32_t height);
 /* A row of a block above the tip: of a group that was not finished (ahead.c), and no fault. */
 bool shr_check_is_ahead(const struct shr_check_run *run, uint32_t height);
 /* A HISTORY row's key taken apart; false when it is none. */
 bool shr_check_history_key(struct shr_bytes *key, uint32_t *height, struct shr_bytes row);
+
+/* The leaves in the rows of the tree's pages, which are given as ROOT has them: page by page, of
+ * each the newest first. */
+struct shr_check_leaves {
+    struct shr_check_run *run;
+    struct shr_buf page; /* the one in hand: its key without the height */
+    /* Its rows since the last whole one, the newest first. */
+    struct shr_buf rows;
+    size_t ends[SHR_ROOT_DIFFS_MAX + 1]; /* of each in `rows` */
+    uint32_t heights[SHR_ROOT_DIFFS_MAX + 1];
+    size_t n;
+    uint32_t newer;               /* the height of that whole one, ... */
+    bool has_newer;               /* ... if there is one */
+    struct shr_root_page *bucket; /* scratch */
+};
+void shr_check_leaf_begin(struct shr_check_leaves *leaves, struct shr_check_run *run);
+void shr_check_leaf_row(struct shr_check_leaves *leaves, struct shr_bytes page, uint32_t height,
+                        struct shr_bytes row);
+void shr_check_leaf_end(struct shr_check_leaves *leaves);
+void shr_check_leaf_free(struct shr_check_leaves *leaves);
 
 /* The passes, in this order. */
 int shr_check_meta(struct shr_check_run *run);
@@ -82,5 +121,6 @@ int shr_check_latest(struct shr_check_run *run);
 int shr_check_heights(struct shr_check_run *run);
 int shr_check_pages(struct shr_check_run *run);
 int shr_check_root(struct shr_check_run *run);
+int shr_check_values(struct shr_check_run *run);
 
 #endif

@@ -74,7 +74,8 @@ static bool take_key(struct shr_bytes *page, uint32_t *height, struct shr_bytes 
 }
 
 static enum shr_scan_step visit_row(void *ctx, struct shr_bytes key, struct shr_bytes row) {
-    struct shr_check_run *run = ctx;
+    struct shr_check_leaves *leaves = ctx;
+    struct shr_check_run *run = leaves->run;
     struct shr_bytes page;
     uint32_t at = 0;
     if (!run->keep_root) {
@@ -92,15 +93,20 @@ static enum shr_scan_step visit_row(void *ctx, struct shr_bytes key, struct shr_
         if (height != NULL) { /* a pruned height has no list */
             height->pages -= sum_of(run, page, at, full);
         }
+        shr_check_leaf_row(leaves, page, at, row);
     }
     return shr_check_step(run, key, row);
 }
 
 int shr_check_pages(struct shr_check_run *run) {
+    struct shr_check_leaves leaves;
+    shr_check_leaf_begin(&leaves, run);
     int code = shr_check_scan(run, SHR_TABLE_ROOT_PAGES, visit_list, run);
     if (code == 0) {
-        code = shr_check_scan(run, SHR_TABLE_ROOT, visit_row, run);
+        code = shr_check_scan(run, SHR_TABLE_ROOT, visit_row, &leaves);
+        shr_check_leaf_end(&leaves);
     }
+    shr_check_leaf_free(&leaves);
     if (code != 0 || !run->keep_root || !run->has_blocks) {
         return code;
     }

@@ -28,6 +28,10 @@ static enum shr_scan_step take_leaf(void *ctx, struct shr_bytes key, struct shr_
     if (slot >= slots->from && slot < slots->to &&
         shr_version_decode(&value, &height, row) == NULL) {
         shr_sha256(&leaf.value, value);
+        struct shr_check_height *at = shr_check_value_height(slots->run, height);
+        if (at != NULL) {
+            at->values += shr_check_leaf(slots->run, &leaf);
+        }
         if (slots->n == slots->cap) {
             slots->cap = slots->cap == 0 ? 1024 : slots->cap * 2;
             slots->leaves = shr_realloc_array(slots->leaves, slots->cap, sizeof leaf);

@@ -196,6 +196,8 @@ struct history {
     bool any;
     struct shr_buf key; /* of the row before, without its height */
     uint32_t replaced_at;
+    struct shr_root_leaf leaf; /* its hash, once it has been taken */
+    bool has_leaf;
 };
 
 bool shr_check_history_key(struct shr_bytes *key, uint32_t *height, struct shr_bytes row) {
@@ -218,6 +220,29 @@ static bool add_version(struct shr_check_run *run, struct shr_bytes key, struct 
     return run->has_blocks && height >= run->first && height <= run->last;
 }
 
+/* The blocks that wrote and replaced a version, of the key in hand, each have it in their sum of
+ * leaves. */
+static void add_value(struct history *history, struct shr_bytes key, struct shr_bytes value,
+                      uint32_t written_at, struct shr_check_height *replaced) {
+    struct shr_check_run *run = history->run;
+    struct shr_check_height *written = shr_check_value_height(run, written_at);
+    if (!run->keep_root) {
+        return;
+    }
+    if (!history->has_leaf) {
+        shr_sha256(&history->leaf.key, key);
+        history->has_leaf = true;
+    }
+    shr_sha256(&history->leaf.value, value);
+    uint64_t sum = shr_check_leaf(run, &history->leaf);
+    if (written != NULL) {
+        written->values += sum;
+    }
+    if (replaced != NULL) {
+        replaced->values -= sum;
+    }
+}
+
 static void check_version(struct history *history, struct shr_bytes row_key, struct shr_bytes key,
                           uint32_t replaced_at, struct shr_bytes row) {
     struct shr_check_run *run = history->run;
@@ -226,6 +251,7 @@ static void check_version(struct history *history, struct shr_bytes row_key, str
     uint32_t written_at = 0;
     const char *wrong = shr_version_decode(&value, &written_at, row);
     bool same_key = history->any && shr_bytes_eq(shr_buf_bytes(&history->key), key);
+    history->has_leaf = history->has_leaf && same_key;
     if (at == NULL) {
         shr_check_note(run, SHR_TABLE_HISTORY, row_key, "a version that a block held replaced",
                        "replaced at height %" PRIu32, replaced_at);
@@ -234,8 +260,12 @@ static void check_version(struct history *history, struct shr_bytes row_key, str
     }
     if (wrong != NULL) {
         shr_check_note(run, SHR_TABLE_HISTORY, row_key, "a version", "%s", wrong);
+        if (at != NULL) {
+            at->values_unknown = true;
+        }
         return;
     }
+    add_value(history, key, value, written_at, at);
     if (!add_version(run, key, value, written_at) || written_at >= replaced_at) {
         shr_check_note(run, SHR_TABLE_HISTORY, row_key,
                        "a version written by a block held, below the height that replaced it",

@@ -291,6 +291,14 @@ static const char *take_bucket_diff(struct shr_root_page *page, struct shr_bytes
     return NULL;
 }
 
+bool shr_root_row_bucket(uint8_t kind) {
+    return kind == FULL_BUCKET || kind == DIFF_BUCKET;
+}
+
+const char *shr_root_bucket_take(struct shr_root_page *page, struct shr_bytes row) {
+    return row.data[0] == FULL_BUCKET ? take_bucket(page, row) : take_bucket_diff(page, row);
+}
+
 static const char *decode(struct shr_root_page *page, const struct rows *rows,
                           const struct shr_hash *path) {
     struct shr_bytes whole = row_at(rows, rows->n - 1);

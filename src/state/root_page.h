@@ -184,6 +184,11 @@ void shr_root_bucket_diff_encode(struct shr_buf *out, const struct shr_root_buck
 
 /* Whether a ROOT row that begins with this byte has a whole page. */
 bool shr_root_row_full(uint8_t kind);
+/* Whether it is a bucket's. */
+bool shr_root_row_bucket(uint8_t kind);
+/* Makes a bucket what a row of it says, which is not empty: the whole page, or what changed. NULL,
+ * or what is wrong with the row; the bucket is whatever then. */
+const char *shr_root_bucket_take(struct shr_root_page *page, struct shr_bytes row);
 /* The page as after the block of `height`. `path`: any key hash below it. *out is NULL when there
  * was no such page yet. scans: of ROOT; store: for messages. A row that does not decode is
  * SHREWD_CORRUPT. */

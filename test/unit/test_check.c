@@ -150,6 +150,9 @@ static const struct damage damages[] = {
      "expected a key and"},
     {SHR_TABLE_HISTORY, BYTES("abc"), BYTES(""), "HISTORY 616263: expected a key and a height"},
 
+    {SHR_TABLE_HISTORY, HISTORY("a", "\3"), BYTES("\7\0\0\0\0\0\0\2"),
+     "HISTORY 000000016100000003: expected the value that the state tree says; found another value "
+     "after block 2\n"},
     {SHR_TABLE_LATEST, BYTES("a"), GONE, "LATEST 61: expected the version written by the last"},
     {SHR_TABLE_LATEST, BYTES("a"), GONE, "expected the number of keys in LATEST"},
     {SHR_TABLE_LATEST, BYTES("a"), BYTES("abc"), "LATEST 61: expected a version; found a version"},
@@ -162,6 +165,8 @@ static const struct damage damages[] = {
      "LATEST 64: expected a version of a block that lists the key; found block 2"},
     {SHR_TABLE_LATEST, BYTES("a"), BYTES("\5\0\0\0\0\0\0\4"),
      "BLOCKS 00000004: expected the state root of the values in LATEST"},
+    {SHR_TABLE_LATEST, BYTES("a"), BYTES("\5\0\0\0\0\0\0\4"),
+     "LATEST 61: expected the value that the state tree says; found another value after block 4\n"},
 
     /* The tree is one bucket: rows of the page at the top, of heights 4 to 1 */
     {SHR_TABLE_ROOT, TOP("\xfb"), GONE, "ROOT 00fffffffb: expected the root of LATEST; found"},
@@ -249,6 +254,7 @@ static void rows_of_a_tree_that_is_not_kept(void **unused) {
         assert_ok(shr_state_open(&state, store, &without, false, err));
         assert_ok(shr_state_apply(state, &change, false, err));
         assert_sound(store, NULL);
+        assert_false(check(store, NULL).values);
         write_row(store, &strays[i]);
         assert_int_equal(check(store, NULL).findings, 1);
         assert_non_null(strstr((char *)found.data, strays[i].finding));
@@ -317,6 +323,7 @@ static void the_summary_counts(void **unused) {
     assert_int_equal(summary.blocks, 4);
     assert_int_equal(summary.keys, 3);
     assert_int_equal(summary.versions, 7);
+    assert_true(summary.values);
     assert_true(summary.bytes > 4 * 98);
     shr_state_close(state);
 }

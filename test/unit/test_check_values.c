@@ -1,0 +1,321 @@
+/* shr_check: the value of every version is compared with the state's tree: states of many pages,
+ * rolled back, pruned, begun with all they hold, pass, and any value changed in place is named. */
+#include "root_rows.h"
+
+#include "base/hex.h"
+#include "chain/hash.h"
+#include "state/check.h"
+#include "state/codec.h"
+#include "state/found.h"
+
+#define KEYS 1500u /* so that pages of three levels are there, and buckets become inner pages */
+#define TIP 40u
+
+static const struct shr_identity identity = {.start_height = 1};
+static struct shr_buf found; /* one line each */
+
+static void take(void *ctx, const struct shr_check_finding *finding) {
+    shr_buf_printf(&found, "%s ", shr_check_table(finding->table));
+    shr_hex_encode(&found, finding->key);
+    shr_buf_printf(&found, ": expected %s; found %s\n", finding->expected, finding->found);
+}
+
+static struct shr_check_summary check(struct shr_store *store) {
+    struct shr_check_options options = {.findings_max = 1000, .found = take};
+    struct shr_check_summary summary;
+    shr_buf_clear(&found);
+    assert_ok(shr_check(store, &options, &summary, err));
+    shr_buf_cstr(&found);
+    return summary;
+}
+
+static void assert_sound(struct shr_store *store) {
+    struct shr_check_summary summary = check(store);
+    if (summary.findings != 0) {
+        fail_msg("%zu findings in a sound state:\n%.2000s", summary.findings, (char *)found.data);
+    }
+}
+
+/* Block `height` writes some of the keys; few at first, so that the tree grows under way. */
+static void apply(struct rng *rng, struct shr_state *state, uint32_t height) {
+    static char texts[KEYS][16];
+    static struct shr_pair pairs[KEYS];
+    static uint64_t values[KEYS];
+    size_t n = 0;
+    for (uint32_t i = 0; i < KEYS * height / TIP; i++) {
+        if (rng_below(rng, 4) == 0) {
+            key_text(i, texts[n]);
+            values[n] = rng_below(rng, 3); /* often the one that is there */
+            pairs[n] = (struct shr_pair){shr_bytes_str(texts[n]),
+                                         shr_bytes(&values[n], rng_below(rng, 9))};
+            n++;
+        }
+    }
+    struct shr_block_change change = {.height = height, .pairs = pairs, .n_pairs = n};
+    assert_ok(shr_state_apply(state, &change, false, err));
+}
+
+static struct shr_state *make(struct shr_store *store, uint64_t seed) {
+    struct shr_state *state = NULL;
+    struct rng rng = {seed};
+    assert_ok(shr_state_open(&state, store, &identity, false, err));
+    for (uint32_t height = 1; height <= TIP; height++) {
+        apply(&rng, state, height);
+    }
+    return state;
+}
+
+/* --- Damage --- */
+
+/* Some of the rows of a table that have a value to change. */
+struct rows {
+    struct shr_buf key[8], value[8];
+    uint64_t seen;
+    struct rng *rng;
+};
+
+static enum shr_scan_step pick(void *ctx, struct shr_bytes key, struct shr_bytes value) {
+    struct rows *rows = ctx;
+    if (value.len > 4) {
+        uint64_t at = rows->seen < 8 ? rows->seen : rng_next(rows->rng) % (rows->seen + 1);
+        rows->seen++;
+        if (at < 8) {
+            shr_buf_set(&rows->key[at], key);
+            shr_buf_set(&rows->value[at], value);
+        }
+    }
+    return SHR_SCAN_MORE;
+}
+
+static void pick_rows(struct rows *rows, struct rng *rng, struct shr_store *store,
+                      enum shr_table table) {
+    *rows = (struct rows){.rng = rng};
+    assert_ok(shr_store_scan(store, NULL, table, NO_BYTES, NO_BYTES, false, pick, rows, err));
+    assert_true(rows->seen >= 8);
+}
+
+static void free_rows(struct rows *rows) {
+    for (size_t i = 0; i < 8; i++) {
+        shr_buf_free(&rows->key[i]);
+        shr_buf_free(&rows->value[i]);
+    }
+}
+
+static void put(struct shr_store *store, enum shr_table table, struct shr_buf *key,
+                struct shr_buf *value) {
+    struct shr_batch batch = {0};
+    shr_batch_put(&batch, table, shr_buf_bytes(key), shr_buf_bytes(value));
+    assert_ok(shr_store_write(store, &batch, false, err));
+    shr_batch_free(&batch);
+}
+
+static void assert_found(struct shr_store *store, enum shr_table table, struct shr_buf *key,
+                         const char *what) {
+    struct shr_buf line = {0};
+    check(store);
+    shr_buf_printf(&line, "%s ", shr_check_table(table));
+    shr_hex_encode(&line, shr_buf_bytes(key));
+    shr_buf_printf(&line, ": expected %s", what);
+    if (strstr((char *)found.data, shr_buf_cstr(&line)) == NULL) {
+        fail_msg("'%s' is not in:\n%.2000s", (char *)line.data, (char *)found.data);
+    }
+    shr_buf_free(&line);
+}
+
+/* One value at a time, its length kept, of each table: the row is named. */
+static void damage_values(struct shr_store *store, struct rng *rng) {
+    static const enum shr_table tables[] = {SHR_TABLE_HISTORY, SHR_TABLE_LATEST};
+    for (size_t t = 0; t < 2; t++) {
+        struct rows rows;
+        pick_rows(&rows, rng, store, tables[t]);
+        for (size_t i = 0; i < 8; i++) {
+            struct shr_store *above = shr_store_new_overlay(store, NULL);
+            rows.value[i].data[rng_below(rng, (uint32_t)rows.value[i].len - 4)] ^= 0x80;
+            put(above, tables[t], &rows.key[i], &rows.value[i]);
+            assert_found(above, tables[t], &rows.key[i], "the value that the state tree says");
+            shr_store_close(above);
+        }
+        free_rows(&rows);
+    }
+}
+
+static void a_changed_value_is_named(void **unused) {
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct shr_store *store = shr_store_new_memory();
+        struct shr_state *state = make(store, seed);
+        struct rng rng = {seed};
+        assert_sound(store);
+        damage_values(store, &rng);
+        assert_ok(shr_state_rollback(state, TIP - 15, err));
+        assert_sound(store);
+        damage_values(store, &rng);
+        for (uint32_t height = TIP - 14; height <= TIP; height++) {
+            apply(&rng, state, height);
+        }
+        assert_sound(store);
+        damage_values(store, &rng);
+        shr_state_close(state);
+    }
+}
+
+/* Two values of one block change places: no sum of what is there alone would tell. */
+static void values_in_each_others_place_are_named(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = NULL;
+    struct shr_pair pairs[] = {{TEXT("a"), TEXT("one")}, {TEXT("b"), TEXT("two")}};
+    struct shr_pair later[] = {{TEXT("a"), TEXT("xxx")}, {TEXT("b"), TEXT("yyy")}};
+    struct shr_block_change changes[] = {{.height = 1, .pairs = pairs, .n_pairs = 2},
+                                         {.height = 2, .pairs = later, .n_pairs = 2}};
+    assert_ok(shr_state_open(&state, store, &identity, false, err));
+    assert_ok(shr_state_apply(state, &changes[0], false, err));
+    assert_ok(shr_state_apply(state, &changes[1], false, err));
+    assert_sound(store);
+    struct shr_buf key = {0}, value = {0};
+    shr_history_key(&key, TEXT("a"), 2);
+    shr_version_encode(&value, TEXT("two"), 1);
+    put(store, SHR_TABLE_HISTORY, &key, &value);
+    shr_history_key(&key, TEXT("b"), 2);
+    shr_version_encode(&value, TEXT("one"), 1);
+    put(store, SHR_TABLE_HISTORY, &key, &value);
+    assert_found(store, SHR_TABLE_HISTORY, &key, "the value that the state tree says");
+    shr_buf_free(&value);
+    shr_buf_free(&key);
+    shr_state_close(state);
+}
+
+static void a_pruned_state_is_compared_above_its_oldest_height(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store, 4);
+    struct rng rng = {4};
+    for (uint32_t oldest = 1; oldest < TIP; oldest += 1 + rng_below(&rng, 12)) {
+        struct shr_prune_step step;
+        do {
+            assert_ok(shr_state_prune(state, oldest, 100, &step, err));
+        } while (step.more);
+        assert_sound(store);
+        damage_values(store, &rng);
+    }
+    shr_state_close(state);
+}
+
+/* A state that begins with what another has, and goes on from there. */
+struct copy {
+    struct shr_found *into;
+};
+
+static enum shr_scan_step copy_pair(void *ctx, struct shr_bytes key, struct shr_bytes row) {
+    struct copy *copy = ctx;
+    struct shr_bytes value;
+    uint32_t height;
+    assert_null(shr_version_decode(&value, &height, row));
+    assert_ok(shr_found_put(copy->into, key, value, err));
+    return SHR_SCAN_MORE;
+}
+
+static enum shr_scan_step copy_record(void *ctx, struct shr_bytes key, struct shr_bytes row) {
+    struct copy *copy = ctx;
+    struct shr_block_record record;
+    uint32_t height = (uint32_t)key.data[2] << 8 | key.data[3];
+    assert_null(shr_record_decode(&record, height, row));
+    assert_ok(shr_found_block(copy->into, &record, err));
+    return SHR_SCAN_MORE;
+}
+
+static void a_state_that_begins_with_all_it_holds(void **unused) {
+    struct shr_store *from = shr_store_new_memory(), *to = shr_store_new_memory();
+    struct shr_state *state = make(from, 5), *begun = NULL;
+    struct shr_block_record record;
+    struct copy copy;
+    struct rng rng = {5};
+    char *dir = make_dir();
+    assert_ok(shr_state_open(&begun, to, &identity, false, err));
+    assert_ok(shr_found_begin(&copy.into, begun, TIP, dir, SHR_FOUND_MEMORY, err));
+    assert_ok(shr_store_scan(from, NULL, SHR_TABLE_BLOCKS, NO_BYTES, NO_BYTES, false, copy_record,
+                             &copy, err));
+    assert_ok(shr_store_scan(from, NULL, SHR_TABLE_LATEST, NO_BYTES, NO_BYTES, false, copy_pair,
+                             &copy, err));
+    assert_ok(shr_found_end(copy.into, &record, err));
+    shr_found_free(copy.into);
+    assert_sound(to);
+    for (uint32_t height = TIP + 1; height < TIP + 8; height++) {
+        apply(&rng, begun, height * TIP / (TIP + 8) == 0 ? 1 : height);
+    }
+    assert_sound(to);
+    struct rows rows;
+    pick_rows(&rows, &rng, to, SHR_TABLE_HISTORY);
+    rows.value[0].data[0] ^= 1;
+    put(to, SHR_TABLE_HISTORY, &rows.key[0], &rows.value[0]);
+    assert_found(to, SHR_TABLE_HISTORY, &rows.key[0], "the value that the state tree says");
+    free_rows(&rows);
+    shr_state_close(begun);
+    shr_state_close(state);
+    remove_dir(dir);
+}
+
+/* --- The tree's own rows --- */
+
+/* A past row of a bucket is changed: what it says is not what was written, and the tree there has
+ * another root than the block. */
+static void a_leaf_of_the_past_that_was_changed(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store, 6);
+    struct rng rng = {6};
+    for (int round = 0; round < 20; round++) {
+        struct rows rows;
+        struct shr_store *above = shr_store_new_overlay(store, NULL);
+        pick_rows(&rows, &rng, store, SHR_TABLE_ROOT);
+        size_t i = 0;
+        while (i < 8 && rows.value[i].data[0] != 2 && rows.value[i].data[0] != 4) {
+            i++;
+        }
+        if (i < 8) {
+            rows.value[i].data[rows.value[i].len - 1] ^= 1; /* of a value's hash */
+            put(above, SHR_TABLE_ROOT, &rows.key[i], &rows.value[i]);
+            check(above);
+            bool key = strstr((char *)found.data, "is not that of the block's state root") != NULL;
+            if (!key && strstr((char *)found.data, "the values that were written") == NULL) {
+                fail_msg("a changed leaf is not found:\n%.2000s", (char *)found.data);
+            }
+        }
+        shr_store_close(above);
+        free_rows(&rows);
+    }
+    shr_state_close(state);
+}
+
+/* More blocks than are gone through key by key: each is said to differ. */
+static void many_heights_that_differ(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store, 7);
+    struct rng rng = {7};
+    for (int round = 0; round < 6; round++) {
+        struct rows rows;
+        pick_rows(&rows, &rng, store, SHR_TABLE_HISTORY);
+        for (size_t i = 0; i < 8; i++) {
+            rows.value[i].data[0] ^= 0x40;
+            put(store, SHR_TABLE_HISTORY, &rows.key[i], &rows.value[i]);
+        }
+        free_rows(&rows);
+    }
+    assert_true(check(store).findings > 16);
+    assert_non_null(strstr((char *)found.data, "HISTORY "));
+    assert_non_null(strstr((char *)found.data, "the values that were written"));
+    shr_state_close(state);
+}
+
+static int free_found(void **unused) {
+    shr_buf_free(&found);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_changed_value_is_named),
+        cmocka_unit_test(values_in_each_others_place_are_named),
+        cmocka_unit_test(a_pruned_state_is_compared_above_its_oldest_height),
+        cmocka_unit_test(a_state_that_begins_with_all_it_holds),
+        cmocka_unit_test(a_leaf_of_the_past_that_was_changed),
+        cmocka_unit_test(many_heights_that_differ),
+    };
+    return cmocka_run_group_tests_name("check_values", tests, NULL, free_found);
+}
