@@ -17,6 +17,8 @@
 /* Heights that may be missing among the blocks held before the rest counts as stray: what is kept
  * for each height must not depend on one damaged key. */
 #define GAP_MAX 1024
+/* Heights that are believed to be there when they cannot be read. */
+#define UNREAD_MAX ((uint32_t)1 << 24)
 
 const char *shr_check_table(enum shr_table table) {
     static const char *const names[SHR_TABLE_COUNT] = {
@@ -65,8 +67,12 @@ int shr_check_scan(struct shr_check_run *run, enum shr_table table, shr_scan_fn 
     int code = shr_store_scan(run->store, run->snapshot, table, shr_bytes(NULL, 0),
                               shr_bytes(NULL, 0), false, visit, ctx, &err);
     if (code == SHREWD_CORRUPT) {
-        shr_check_note(run, table, shr_bytes(NULL, 0), "rows that can be read", "%.600s",
-                       err.message);
+        if (!run->unread[table]) {
+            shr_check_note(run, table, shr_bytes(NULL, 0), "rows that can be read",
+                           "%.500s; the rest of the table was not read, nor compared with others",
+                           err.message);
+        }
+        run->unread[table] = true;
     } else if (code != 0) {
         return shr_fail(run->err, code, "%s", err.message);
     }
@@ -296,6 +302,15 @@ static void take_oldest(struct shr_check_run *run) {
     run->out->first_height = pruned ? run->oldest : run->first;
 }
 
+/* The last block is what META says then, if that is anything likely. */
+static void take_last_unread(const struct blocks *blocks) {
+    struct shr_check_run *run = blocks->run;
+    bool likely = run->has_tip && run->has_identity && run->tip.height >= run->first &&
+                  run->tip.height - run->first < UNREAD_MAX;
+    run->has_blocks = likely || run->out->blocks > 0;
+    run->last = likely ? run->tip.height : blocks->last;
+}
+
 int shr_check_blocks(struct shr_check_run *run) {
     run->first = run->has_fork ? run->fork.height + 1 : run->identity.start_height;
     struct blocks blocks = {.run = run, .next = run->first};
@@ -304,7 +319,9 @@ int shr_check_blocks(struct shr_check_run *run) {
     }
     blocks.whole_to = blocks.next;
     int code = shr_check_scan(run, SHR_TABLE_BLOCKS, visit_block, &blocks);
-    if (code == 0) {
+    if (code == 0 && run->unread[SHR_TABLE_BLOCKS]) {
+        take_last_unread(&blocks);
+    } else if (code == 0) {
         check_tip(&blocks);
         run->has_blocks = run->out->blocks > 0;
         run->last = blocks.last;
@@ -313,7 +330,7 @@ int shr_check_blocks(struct shr_check_run *run) {
             run->last = (uint32_t)(blocks.whole_to - 1);
         }
     }
-    if (run->has_pruned && run->out->blocks == 0) {
+    if (run->has_pruned && run->out->blocks == 0 && !run->unread[SHR_TABLE_BLOCKS]) {
         shr_check_note(run, SHR_TABLE_META, shr_bytes_str(SHR_META_PRUNED),
                        "no oldest height, as no block is held", "%" PRIu32, run->oldest);
     }

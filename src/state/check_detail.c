@@ -204,7 +204,8 @@ static void note_height(struct shr_check_run *run, uint32_t height,
 int shr_check_heights(struct shr_check_run *run) {
     struct detail detail = {.run = run};
     int code = 0;
-    if (!run->has_blocks || shr_check_full(run)) {
+    bool unread = run->unread[SHR_TABLE_HISTORY] || run->unread[SHR_TABLE_LATEST];
+    if (!run->has_blocks || unread || shr_check_full(run)) {
         return 0;
     }
     for (uint64_t height = run->held_from; height <= run->last; height++) {

@@ -50,8 +50,9 @@ struct shr_check_run {
     struct shr_check_summary *out;
     uint64_t seed[3];
     uint64_t rows, rows_about;
-    bool stopped; /* by `progress` */
-    int code;     /* of what failed inside a scan */
+    bool stopped;                 /* by `progress` */
+    int code;                     /* of what failed inside a scan */
+    bool unread[SHR_TABLE_COUNT]; /* RocksDB could not read the table to its end, as was said */
     struct shrewd_error *err;
 
     /* META */
@@ -77,7 +78,8 @@ void shr_check_note(struct shr_check_run *run, enum shr_table table, struct shr_
 /* Counts a row; whether to go on. */
 enum shr_scan_step shr_check_step(struct shr_check_run *run, struct shr_bytes key,
                                   struct shr_bytes value);
-/* One whole table. What RocksDB cannot read is a finding. */
+/* One whole table. What RocksDB cannot read is a finding; what the table is to be compared with is
+ * not compared then, as all that was not read would be a finding too. */
 int shr_check_scan(struct shr_check_run *run, enum shr_table table, shr_scan_fn *visit, void *ctx);
 bool shr_check_full(const struct shr_check_run *run); /* enough was found */
 uint64_t shr_check_hash(const struct shr_check_run *run, struct shr_bytes key);

@@ -104,10 +104,13 @@ int shr_check_pages(struct shr_check_run *run) {
     int code = shr_check_scan(run, SHR_TABLE_ROOT_PAGES, visit_list, run);
     if (code == 0) {
         code = shr_check_scan(run, SHR_TABLE_ROOT, visit_row, &leaves);
-        shr_check_leaf_end(&leaves);
+        if (!run->unread[SHR_TABLE_ROOT]) {
+            shr_check_leaf_end(&leaves);
+        }
     }
     shr_check_leaf_free(&leaves);
-    if (code != 0 || !run->keep_root || !run->has_blocks) {
+    bool unread = run->unread[SHR_TABLE_ROOT] || run->unread[SHR_TABLE_ROOT_PAGES];
+    if (code != 0 || !run->keep_root || !run->has_blocks || unread) {
         return code;
     }
     for (uint64_t at = run->held_from; at <= run->last && !shr_check_full(run); at++) {

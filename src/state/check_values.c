@@ -286,17 +286,20 @@ static int look_at_keys(struct detail *detail) {
 
 /* --- The sums --- */
 
-/* Where the rows of a height differ themselves, so do their values. */
+/* Where the rows themselves are not those that CHANGES lists, as was said, the values differ too.
+ */
 static bool differs(struct shr_check_run *run, uint32_t height) {
     const struct shr_check_height *at = shr_check_value_height(run, height);
-    return at->values != 0 && at->written == 0 && at->replaced == 0 && !at->reported &&
-           !at->values_unknown;
+    bool same_rows = at->reported || (at->written == 0 && at->replaced == 0);
+    return at->values != 0 && same_rows && !at->values_unknown;
 }
 
 int shr_check_values(struct shr_check_run *run) {
     struct detail detail = {.run = run};
     int code = 0;
-    if (!run->keep_root || shr_check_full(run)) {
+    bool unread = run->unread[SHR_TABLE_HISTORY] || run->unread[SHR_TABLE_LATEST] ||
+                  run->unread[SHR_TABLE_ROOT];
+    if (!run->keep_root || unread || shr_check_full(run)) {
         return 0;
     }
     run->out->values = true;

@@ -79,6 +79,32 @@ def test_check_names_a_changed_value(copy, family, height):
     assert found["found"] == f"another value after block {height}"
 
 
+def damage_block(db, family):
+    """One byte in the first block of one of the table's files."""
+    rockshrew.put(db, family, {})  # opening writes out what only the log has
+    name = b"name" + family.encode()  # as RocksDB writes the family's name at the file's end
+    for path in sorted(db.glob("*.sst")):
+        data = bytearray(path.read_bytes())
+        if name in data and name + b"_" not in data:
+            data[20] ^= 1
+            path.write_bytes(data)
+            return
+    raise AssertionError(f"no file of {family}")
+
+
+@pytest.mark.parametrize("family", ["root", "history", "latest", "changes", "blocks"])
+def test_a_damaged_block_is_one_finding(copy, family):
+    row = change(copy, "history", 17)
+    damage_block(copy, family)
+    said = json.loads(shrewd("check", "--db-path", copy, "--json", check=DAMAGED).stdout)
+    found = said["findings"]
+    assert found[0]["table"] == family.upper() and "checksum" in found[0]["found"]
+    # The changed value is named beside it where the tables that tell it can be read.
+    others = [one["key"] for one in found[1:]]
+    assert others == (["0x" + row.hex()] if said["values_compared"] else [])
+    assert said["values_compared"] == (family in ("changes", "blocks"))
+
+
 def test_check_says_when_it_cannot_know(rootless, tmp_path):
     db = shutil.copytree(rootless, tmp_path / "db")
     change(db, "history", 17)

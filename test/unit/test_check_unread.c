@@ -1,0 +1,153 @@
+/* shr_check of a database of which one table cannot be read to its end, as after a block of it was
+ * damaged: that is one finding, which hides neither other damage nor what can still be compared. */
+#include "root_rows.h"
+
+#include "base/hex.h"
+#include "state/check.h"
+#include "state/codec.h"
+#include "state/store_ops.h"
+
+#define TIP 200u
+#define KEYS 600u
+
+static const struct shr_identity identity = {.start_height = 1};
+static struct shr_buf found; /* one line each */
+
+static void take(void *ctx, const struct shr_check_finding *finding) {
+    shr_buf_printf(&found, "%s ", shr_check_table(finding->table));
+    shr_hex_encode(&found, finding->key);
+    shr_buf_printf(&found, ": expected %s; found %s\n", finding->expected, finding->found);
+}
+
+static struct shr_check_summary check(struct shr_store *store) {
+    struct shr_check_options options = {.findings_max = 100, .found = take};
+    struct shr_check_summary summary;
+    shr_buf_clear(&found);
+    assert_ok(shr_check(store, &options, &summary, err));
+    shr_buf_cstr(&found);
+    return summary;
+}
+
+static struct shr_state *make(struct shr_store *store) {
+    static char texts[KEYS][16];
+    struct shr_state *state = NULL;
+    struct shr_pair pairs[KEYS];
+    assert_ok(shr_state_open(&state, store, &identity, false, err));
+    for (uint32_t height = 1; height <= TIP; height++) {
+        size_t n = 0;
+        for (uint32_t i = height % 7; i < KEYS; i += height == 1 ? 1 : 60) {
+            key_text(i, texts[n]);
+            pairs[n] = (struct shr_pair){shr_bytes_str(texts[n]), shr_bytes(&height, 4)};
+            n++;
+        }
+        struct shr_block_change change = {.height = height, .pairs = pairs, .n_pairs = n};
+        assert_ok(shr_state_apply(state, &change, false, err));
+    }
+    return state;
+}
+
+/* --- A store that cannot read a table to its end --- */
+
+static const struct shr_store_ops *whole;
+static enum shr_table broken;
+static size_t rows_left;
+
+struct cut {
+    shr_scan_fn *visit;
+    void *ctx;
+    bool at_end;
+};
+
+static enum shr_scan_step visit_some(void *ctx, struct shr_bytes key, struct shr_bytes value) {
+    struct cut *cut = ctx;
+    cut->at_end = rows_left == 0;
+    rows_left -= !cut->at_end;
+    return cut->at_end ? SHR_SCAN_DONE : cut->visit(cut->ctx, key, value);
+}
+
+static int scan_some(struct shr_store *store, const struct shr_snapshot *snapshot,
+                     enum shr_table table, struct shr_bytes from, struct shr_bytes to,
+                     bool backward, shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
+    struct cut cut = {visit, ctx, false};
+    if (table != broken || from.len > 0 || to.data != NULL) {
+        return whole->scan(store, snapshot, table, from, to, backward, visit, ctx, err);
+    }
+    int code = whole->scan(store, snapshot, table, from, to, backward, visit_some, &cut, err);
+    return cut.at_end ? shr_fail(err, SHREWD_CORRUPT, "a block does not have its checksum") : code;
+}
+
+static struct shr_check_summary check_without_end(struct shr_store *store, enum shr_table table,
+                                                  size_t rows) {
+    struct shr_store_ops ops = *whole;
+    ops.scan = scan_some;
+    broken = table;
+    rows_left = rows;
+    store->ops = &ops;
+    struct shr_check_summary summary = check(store);
+    store->ops = whole;
+    return summary;
+}
+
+static void it_is_one_finding(void **unused) {
+    static const enum shr_table tables[] = {SHR_TABLE_LATEST,  SHR_TABLE_HISTORY,
+                                            SHR_TABLE_CHANGES, SHR_TABLE_BLOCKS,
+                                            SHR_TABLE_ROOT,    SHR_TABLE_ROOT_PAGES};
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store);
+    whole = store->ops;
+    assert_int_equal(check(store).findings, 0);
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        for (size_t rows = 0; rows < 400; rows = rows * 2 + 1) {
+            struct shr_check_summary summary = check_without_end(store, tables[i], rows);
+            if (summary.findings != (rows_left == 0)) {
+                fail_msg("table %zu, %zu rows: %zu findings:\n%s", i, rows, summary.findings,
+                         (char *)found.data);
+            }
+            assert_true(rows_left > 0 ||
+                        strstr((char *)found.data, "does not have its checksum") != NULL);
+        }
+    }
+    assert_int_equal(check(store).findings, 0);
+    shr_state_close(state);
+}
+
+static void put(struct shr_store *store, enum shr_table table, struct shr_bytes key,
+                struct shr_bytes value) {
+    struct shr_batch batch = {0};
+    shr_batch_put(&batch, table, key, value);
+    assert_ok(shr_store_write(store, &batch, false, err));
+    shr_batch_free(&batch);
+}
+
+/* With two tables that cannot be compared, the others still are. */
+static void other_damage_is_found_beside_it(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store);
+    struct shr_height_key height = shr_height_key(17);
+    whole = store->ops;
+    put(store, SHR_TABLE_CHANGES, shr_height_key_bytes(&height), TEXT("\7"));
+    for (size_t rows = 0; rows < 400; rows = rows * 2 + 1) {
+        struct shr_check_summary summary = check_without_end(store, SHR_TABLE_ROOT, rows);
+        assert_int_equal(summary.findings, 2);
+        assert_false(summary.values);
+        assert_non_null(strstr((char *)found.data, "CHANGES 00000011: expected the keys a block"));
+        check_without_end(store, SHR_TABLE_BLOCKS, rows);
+        assert_non_null(strstr((char *)found.data, "CHANGES 00000011: expected the keys a block"));
+        check_without_end(store, SHR_TABLE_LATEST, rows);
+        assert_non_null(strstr((char *)found.data, "CHANGES 00000011: expected the keys a block"));
+    }
+    shr_state_close(state);
+}
+
+static int free_found(void **unused) {
+    shr_buf_free(&found);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_one_finding),
+        cmocka_unit_test(other_damage_is_found_beside_it),
+    };
+    return cmocka_run_group_tests_name("check_unread", tests, NULL, free_found);
+}
