@@ -1,11 +1,15 @@
 #include "state/prove.h"
 
 #include "base/alloc.h"
+#include "base/hex.h"
+#include "shrewd/proof.h"
 #include "state/root.h"
 #include "state/state_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define KEY_SHOWN 64u /* bytes of a key in a message */
 
 static int by_bytes(const void *a, const void *b) {
     return memcmp(a, b, sizeof(struct shr_hash));
@@ -47,6 +51,48 @@ static int add_proof(struct shr_proved *out, struct shr_reader *reader,
     return code;
 }
 
+static int refuse(const struct shr_proved *proved, const struct shr_reader *reader, int why,
+                  struct shr_bytes key, struct shrewd_error *err) {
+    bool value = why == SHREWD_UNPROVEN_OTHER_VALUE || why == SHREWD_UNPROVEN_IS_ABSENT ||
+                 why == SHREWD_UNPROVEN_IS_PRESENT;
+    char hex[2 * KEY_SHOWN + 1];
+    bool cut = key.len > KEY_SHOWN;
+    if (!value) {
+        return shr_fail(err, SHREWD_CORRUPT,
+                        "the database '%s' is damaged: the state tree after block %u does not have "
+                        "the block's state root (%s); 'shrewd check' says more; restore a copy of "
+                        "the folder, or index again into an empty one",
+                        reader->state->store->name, proved->block.height,
+                        shrewd_proof_strerror(why));
+    }
+    shr_hex_write(hex, shr_bytes(key.data, cut ? KEY_SHOWN : key.len));
+    return shr_fail(err, SHREWD_CORRUPT,
+                    "the database '%s' is damaged: what it has of the key 0x%s%s after block %u is "
+                    "not what its state root says (%s); 'shrewd check' says more; restore a copy "
+                    "of the folder, or index again into an empty one",
+                    reader->state->store->name, hex, cut ? "..." : "", proved->block.height,
+                    shrewd_proof_strerror(why));
+}
+
+/* As whoever gets the proof will: what is damaged is not handed out. */
+static int verify(const struct shr_proved *proved, const struct shr_reader *reader,
+                  const struct shr_bytes *keys, struct shrewd_error *err) {
+    struct shrewd_claim *claims = shr_alloc_array(proved->n + 1, sizeof *claims);
+    size_t at = 0;
+    for (size_t i = 0; i < proved->n; i++) {
+        claims[i] = (struct shrewd_claim){.key = keys[i].data,
+                                          .key_len = keys[i].len,
+                                          .value = proved->values[i].data,
+                                          .value_len = proved->values[i].len,
+                                          .absent = !proved->found[i]};
+    }
+    int why = shrewd_proof_verify(proved->block.root.b, proved->proof.data, proved->proof.len,
+                                  claims, proved->n, &at);
+    free(claims);
+    struct shr_bytes key = at < proved->n ? keys[at] : shr_bytes(NULL, 0);
+    return why == 0 ? 0 : refuse(proved, reader, why, key, err);
+}
+
 int shr_prove_block(struct shr_block_record *out, struct shr_reader *reader, uint32_t height,
                     struct shrewd_error *err) {
     int code = height == UINT32_MAX ? shr_reader_tip(reader, out, err)
@@ -77,6 +123,9 @@ int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct
     code = read_values(out, reader, keys, err);
     if (code == 0) {
         code = add_proof(out, reader, keys, err);
+    }
+    if (code == 0) {
+        code = verify(out, reader, keys, err);
     }
     if (code != 0) {
         shr_proved_free(out);

@@ -16,8 +16,8 @@ struct shr_proved {
 };
 
 /* `height`: UINT32_MAX for the tip. SHREWD_NO_ROOT when the database, or a fork, keeps none;
- * SHREWD_ABOVE_TIP, SHREWD_BELOW_START, SHREWD_PRUNED; SHREWD_LIMIT above SHR_PROVE_KEYS_MAX keys.
- * Any thread. */
+ * SHREWD_ABOVE_TIP, SHREWD_BELOW_START, SHREWD_PRUNED; SHREWD_LIMIT above SHR_PROVE_KEYS_MAX keys;
+ * SHREWD_CORRUPT, naming the key, when a value is not what the root proves. Any thread. */
 int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
               size_t n, uint32_t height, struct shrewd_error *err);
 /* The same from a reader that is open, so that it is of the very picture that was read before. */

@@ -9,6 +9,7 @@ import pytest
 from harness import paths, rockshrew
 from harness.daemon import Daemon, dump, shrewd
 from harness.node import Node
+from harness.rpc import RpcError
 
 OK, DATABASE, DAMAGED = 0, 3, 7
 TIP = 30
@@ -77,6 +78,25 @@ def test_check_names_a_changed_value(copy, family, height):
     found = findings(copy)[family.upper(), "0x" + row.hex()]
     assert found["expected"] == "the value that the state tree says"
     assert found["found"] == f"another value after block {height}"
+
+
+@pytest.mark.parametrize("family, height", [("history", 17), ("latest", TIP)])
+def test_no_proof_is_made_of_a_changed_value(copy, node, family, height):
+    change(copy, family, height)
+    key, at = "0x" + KEY.hex(), ["--db-path", copy, "--height", height]
+    done = shrewd("prove", key, *at, check=DATABASE)
+    assert done.stdout == "" and key in done.stderr and f"after block {height}" in done.stderr
+    done = shrewd("prove", "--view", "blocktracker", "--indexer", paths.guest("minimal"), *at,
+                  check=DATABASE)
+    assert done.stdout == "" and key in done.stderr
+    # What is not damaged is proven, as before.
+    document = shrewd("prove", key, "--db-path", copy, "--height", 16, check=OK).stdout
+    shrewd("verify", "-", input=document, check=OK)
+    with Daemon(paths.guest("minimal"), node=node, db=copy).start() as daemon:
+        for method, words in [("shrewd_prove", [key]), ("shrewd_view_proof", ["blocktracker", "0x"])]:
+            with pytest.raises(RpcError) as refused:
+                daemon.rpc.call(method, *words, height)
+            assert refused.value.code == -32603 and key in str(refused.value)
 
 
 def damage_block(db, family):
