@@ -420,11 +420,15 @@ int shrewd_info(struct shrewd *s, struct shrewd_info *out, struct shrewd_error *
     struct shr_sizes sizes;
     shr_state_identity(s->state, &identity);
     int code = shr_state_sizes(s->state, &sizes, err);
+    struct shr_block_record tip;
     if (code == 0) {
         code = shr_reader_open(&reader, s->state, err);
     }
     if (code != 0) {
         return code;
+    }
+    if (!shr_state_is_fork(s->state) && shr_reader_tip(reader, &tip, NULL) == 0) {
+        sizes.tables[SHR_TABLE_LATEST].rows = tip.total_keys; /* which are counted */
     }
     *out = (struct shrewd_info){
         .start_height = identity.start_height,

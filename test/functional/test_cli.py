@@ -420,6 +420,10 @@ def test_status(indexed, chain):
     assert status["chain"] == "regtest" and status["genesis"] == chain.rpc.getblockhash(0)
     assert status["height"] == TIP and status["hash"] == chain.rpc.getblockhash(TIP)
     assert status["start_height"] == 0 and status["keys"] == TIP + 2
+    assert status["versions"] == 2 * TIP + 2  # each block writes a key of its own and one of all
+    rows = {"LATEST": TIP + 2, "HISTORY": TIP, "CHANGES": TIP + 1, "BLOCKS": TIP + 1,
+            "ROOT_PAGES": TIP + 1}
+    assert {name: status["tables"][name]["rows"] for name in rows} == rows
     text = shrewd("status", "--db-path", indexed.db, check=OK).stdout
     assert str(TIP) in text and "regtest" in text
 

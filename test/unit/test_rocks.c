@@ -485,6 +485,54 @@ static void very_large_batch(void **state) {
     remove_dir(dir);
 }
 
+static void assert_rows(struct shr_store *store, enum shr_table table, uint64_t rows) {
+    struct shr_sizes sizes;
+    assert_ok(shr_store_sizes(store, &sizes, err));
+    assert_int_equal(sizes.tables[table].rows, rows);
+    assert_true(sizes.tables[table].bytes > rows);
+}
+
+static void assert_rows_opened(const char *dir, uint64_t rows) {
+    for (int read_only = 1; read_only >= 0; read_only--) {
+        struct shr_store *store = NULL;
+        assert_ok(open_as(&store, dir, false, read_only, err));
+        assert_rows(store, SHR_TABLE_HISTORY, rows);
+        assert_rows(store, SHR_TABLE_ROOT, 0);
+        shr_store_close(store);
+    }
+}
+
+/* As many rows are told after opening as before closing, whether they lie in files or in the log.
+ */
+static void rows_are_counted_after_opening(void **state) {
+    static const uint32_t counts[] = {3000, 200000};
+    for (size_t i = 0; i < 2; i++) {
+        char *dir = make_dir();
+        struct shr_store *store = NULL;
+        struct shr_batch batch = {0};
+        assert_ok(open_as(&store, dir, true, false, err));
+        for (uint32_t key = 0; key < counts[i]; key++) {
+            shr_batch_put(&batch, SHR_TABLE_HISTORY, shr_bytes(&key, sizeof key),
+                          TEXT("a value of some length"));
+        }
+        assert_ok(shr_store_write(store, &batch, true, err));
+        assert_rows(store, SHR_TABLE_HISTORY, counts[i]);
+        shr_store_close(store);
+        assert_rows_opened(dir, counts[i]);
+        shr_batch_clear(&batch);
+        for (uint32_t key = 0; key < 1000; key++) {
+            shr_batch_remove(&batch, SHR_TABLE_HISTORY, shr_bytes(&key, sizeof key));
+        }
+        assert_ok(open_as(&store, dir, false, false, err));
+        assert_ok(shr_store_write(store, &batch, true, err));
+        assert_rows(store, SHR_TABLE_HISTORY, counts[i] - 1000);
+        shr_store_close(store);
+        assert_rows_opened(dir, counts[i] - 1000);
+        shr_batch_free(&batch);
+        remove_dir(dir);
+    }
+}
+
 int main(int argc, char **argv) {
     self = "/proc/self/exe";
     if (argc == 3) {
@@ -497,6 +545,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(full_disk_is_said_before_opening),
         cmocka_unit_test(closing_leaves_little_log),
         cmocka_unit_test(log_stays_short),
+        cmocka_unit_test(rows_are_counted_after_opening),
         cmocka_unit_test(created_with_its_parents),
         cmocka_unit_test(foreign_folder_is_refused),
         cmocka_unit_test(foreign_database_is_refused),
