@@ -188,17 +188,31 @@ int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const ch
     return code;
 }
 
-json_t *shr_client_health(struct shr_client *client) {
+/* A page beside the methods: its HTTP status; 0: no answer. */
+static long get_page(struct shr_client *client, const char *name) {
     long status = 0;
     size_t len = strlen(client->url);
     bool slash = len > 0 && client->url[len - 1] == '/';
-    char *url = shr_asprintf("%s%shealth", client->url, slash ? "" : "/");
+    char *url = shr_asprintf("%s%s%s", client->url, slash ? "" : "/", name);
+    int code = request(client, &status, url, NULL, NULL);
+    free(url);
+    return code == 0 ? status : 0;
+}
+
+void shr_client_metrics(struct shr_client *client, struct shr_buf *out) {
+    shr_buf_clear(out);
+    if (get_page(client, "metrics") == 200) {
+        shr_buf_add(out, shr_buf_bytes(&client->reply));
+    }
+}
+
+json_t *shr_client_health(struct shr_client *client) {
     json_t *health = NULL;
     /* 503 comes with the reason in the same shape. */
-    if (request(client, &status, url, NULL, NULL) == 0 && (status == 200 || status == 503)) {
+    long status = get_page(client, "health");
+    if (status == 200 || status == 503) {
         health = json_loadb((const char *)client->reply.data, client->reply.len, 0, NULL);
     }
-    free(url);
     if (!json_is_object(health)) {
         json_decref(health);
         return json_object();

@@ -23,6 +23,8 @@ int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const ch
                         json_t *params, struct shrewd_error *err);
 /* What GET /health says; an empty object when there is no such page. */
 json_t *shr_client_health(struct shr_client *client);
+/* What GET /metrics says; replaces `out`, which is empty when there is no such page. */
+void shr_client_metrics(struct shr_client *client, struct shr_buf *out);
 /* The last indexed height; SHREWD_NOT_FOUND when nothing is indexed yet. */
 int shr_client_height(struct shr_client *client, uint32_t *out, struct shrewd_error *err);
 

@@ -1,9 +1,11 @@
 /* shrewd status: what a database holds, or how far a running server is. Both are gathered as one
  * JSON object, printed as it is or as lines. */
+#include "base/alloc.h"
 #include "chain/network.h"
 #include "cli/client.h"
 #include "cli/database.h"
 #include "cli/output.h"
+#include "state/check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -78,6 +80,40 @@ static json_t *at_height(struct shr_client *client, const char *method, uint32_t
     return bare;
 }
 
+/* A line `NAME NUMBER`, or `NAME{table="TABLE"} NUMBER`; null when there is none. */
+static json_t *metric(const char *page, const char *name, const char *table) {
+    char *label = table != NULL ? shr_asprintf("\n%s{table=\"%s\"} ", name, table)
+                                : shr_asprintf("\n%s ", name);
+    const char *at = strstr(page, label);
+    json_t *value =
+        at != NULL ? json_integer((json_int_t)strtoull(at + strlen(label), NULL, 10)) : json_null();
+    free(label);
+    return value;
+}
+
+static void describe_stored(json_t *out, struct shr_client *client) {
+    struct shr_buf page = {0};
+    shr_client_metrics(client, &page);
+    const char *text = shr_buf_cstr(&page);
+    set(out, "first_height", metric(text, "shrewd_oldest_height", NULL));
+    set(out, "keys", metric(text, "shrewd_keys", NULL));
+    set(out, "versions", metric(text, "shrewd_versions", NULL));
+    set(out, "disk_bytes", metric(text, "shrewd_database_bytes", NULL));
+    json_t *tables = json_object();
+    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+        const char *name = shr_check_table((enum shr_table)table);
+        json_t *bytes = metric(text, "shrewd_table_bytes", name);
+        json_t *rows = metric(text, "shrewd_table_rows", name);
+        if (json_is_integer(bytes) && json_is_integer(rows)) {
+            set(tables, name, json_pack("{s:O, s:O}", "bytes", bytes, "rows", rows));
+        }
+        json_decref(rows);
+        json_decref(bytes);
+    }
+    set(out, "tables", tables);
+    shr_buf_free(&page);
+}
+
 static int ask_server(json_t *out, const struct shr_config *config, struct shrewd_error *err) {
     struct shr_client *client = NULL;
     uint32_t height = 0;
@@ -95,6 +131,7 @@ static int ask_server(json_t *out, const struct shr_config *config, struct shrew
     set(out, "height", empty ? json_null() : json_integer(height));
     set(out, "hash", empty ? json_null() : at_height(client, "metashrew_getblockhash", height));
     set(out, "root", empty ? json_null() : at_height(client, "metashrew_stateroot", height));
+    describe_stored(out, client);
     set(out, "node_height", node > 0 ? json_integer(node) : json_null());
     set(out, "behind",
         node > 0 && !empty ? json_integer(node > height ? node - height : 0) : json_null());
@@ -113,9 +150,10 @@ out:
 /* What a line of text says for null. */
 static const char *nothing(const char *key) {
     static const char *const words[][2] = {
-        {"chain", "unknown"},    {"root", "not kept"},    {"node_height", "not known"},
-        {"behind", "not known"}, {"error", "none"},       {"running", "not known"},
-        {"at_tip", "not known"}, {"status", "not known"},
+        {"chain", "unknown"},    {"root", "not kept"},      {"node_height", "not known"},
+        {"behind", "not known"}, {"error", "none"},         {"running", "not known"},
+        {"at_tip", "not known"}, {"status", "not known"},   {"disk_bytes", "not known"},
+        {"keys", "not known"},   {"versions", "not known"}, {"first_height", "not known"},
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(key, words[i][0]) == 0) {
@@ -150,7 +188,7 @@ static void print_line(const char *key, json_t *value) {
         return;
     }
     printf("%-19s", label);
-    if (strcmp(key, "disk_bytes") == 0) {
+    if (strcmp(key, "disk_bytes") == 0 && json_is_integer(value)) {
         shr_human_bytes(size, (uint64_t)json_integer_value(value));
         printf("%s\n", size);
     } else if (json_is_string(value)) {

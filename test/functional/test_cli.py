@@ -397,6 +397,13 @@ def test_view_and_preview_of_a_running_server(chain, daemon, tmp_path):
     status = json.loads(shrewd("status", *at, "--json", check=OK).stdout)
     assert status["height"] == TIP and status["hash"] == chain.rpc.getblockhash(TIP)
     assert status["behind"] == 0
+    stored = json.loads(shrewd("status", "--db-path", one.db, "--json", check=OK).stdout)
+    assert status["keys"] == TIP + 2 and status["disk_bytes"] > 0 and status["first_height"] == 0
+    assert status["versions"] == 2 * TIP + 2 == stored["versions"]
+    assert {name: table["rows"] for name, table in status["tables"].items()} == {
+        name: table["rows"] for name, table in stored["tables"].items()}
+    page = shrewd("status", *at, check=OK).stdout
+    assert f"keys               {TIP + 2}\n" in page and "\nsize  " in page
     assert shrewd("view", "nothing", *at).returncode == GUEST
     one.stop()
     gone = shrewd("status", *at)
