@@ -3,7 +3,7 @@
 #include "root_model.h"
 #include "state_help.h"
 
-#include "state/root_page.h"
+#include "state/root_impl.h"
 
 /* Every last byte, which is all of a message's second block; one, two and more at a time. */
 static void test_hashes(void **state) {
@@ -123,12 +123,53 @@ static void test_bucket_tops(void **state) {
     }
 }
 
+/* What a block writes comes in order: also when many hashes begin alike, as somebody who looks for
+ * such keys can have it. */
+static void test_news(void **state) {
+    enum { PAIRS = 700, ALIKE = 80, KEY_BYTES = 16 };
+    struct shr_pair *pairs = shr_alloc_array(PAIRS, sizeof *pairs);
+    const struct shr_pair **list = shr_alloc_array(PAIRS, sizeof *list);
+    char(*keys)[KEY_BYTES] = shr_alloc_array(PAIRS, sizeof *keys);
+    for (uint32_t i = 0, next = 0; i < PAIRS; next++) {
+        struct shr_hash hash;
+        snprintf(keys[i], KEY_BYTES, "key-%u", next);
+        pairs[i] = (struct shr_pair){shr_bytes_str(keys[i]), shr_bytes(keys[i], i % 7)};
+        shr_sha256(&hash, pairs[i].key);
+        list[i] = &pairs[i];
+        i += i >= ALIKE || (hash.b[0] == 0x5a && hash.b[1] >> 4 == 3);
+    }
+    static const size_t counts[] = {0, 1, 16, ALIKE, 255, 256, PAIRS};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct shr_root_news news = {0};
+        struct root_model model = {0};
+        shr_root_news_make(&news, list, counts[i], 1 + i % 3);
+        for (size_t j = 0; j < counts[i]; j++) {
+            root_model_put(&model, pairs[j].key, pairs[j].value);
+        }
+        for (unsigned slot = 0; slot < SHR_ROOT_SLOTS; slot++) {
+            shr_root_news_sort(&news, slot);
+            for (size_t j = news.starts[slot]; j < news.starts[slot + 1]; j++) {
+                assert_int_equal(shr_root_nibble(&news.leaves[j].key, 0), slot);
+            }
+        }
+        assert_int_equal(news.n, counts[i]);
+        assert_int_equal(news.starts[SHR_ROOT_SLOTS], counts[i]);
+        assert_int_equal(model.n, counts[i]);
+        assert_true(counts[i] == 0 ||
+                    memcmp(news.leaves, model.leaves, counts[i] * sizeof *model.leaves) == 0);
+        root_model_free(&model);
+        shr_root_news_free(&news);
+    }
+    free(keys);
+    free(list);
+    free(pairs);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hashes),
-        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_long_paths),
-        cmocka_unit_test(test_bucket_tops),
+        cmocka_unit_test(test_hashes),     cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_long_paths), cmocka_unit_test(test_bucket_tops),
+        cmocka_unit_test(test_news),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
