@@ -35,11 +35,15 @@ void shr_batch_remove(struct shr_batch *batch, enum shr_table table, struct shr_
     write->remove = true;
 }
 
-void shr_batch_move(struct shr_batch *batch, struct shr_batch *from) {
-    if (batch->n + from->n > batch->cap) {
-        batch->cap = 2 * (batch->n + from->n);
+void shr_batch_reserve(struct shr_batch *batch, size_t n) {
+    if (batch->n + n > batch->cap) {
+        batch->cap = 2 * (batch->n + n);
         batch->writes = shr_realloc_array(batch->writes, batch->cap, sizeof *batch->writes);
     }
+}
+
+void shr_batch_move(struct shr_batch *batch, struct shr_batch *from) {
+    shr_batch_reserve(batch, from->n);
     if (from->n > 0) {
         memcpy(batch->writes + batch->n, from->writes, from->n * sizeof *from->writes);
     }

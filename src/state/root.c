@@ -403,30 +403,27 @@ static int update_top(struct update *update, struct outcome *out) {
 /* Gathers the rows that the parts made, in the order of their keys, which a store takes faster: the
  * parts follow each other at each depth. */
 static void gather_rows(struct update *update, struct shr_batch *batch) {
-    struct shr_batch all = {0};
-    size_t at[SHR_ROOT_SLOTS + 1], n = 0;
+    size_t at[SHR_ROOT_SLOTS + 1] = {0}, n = 0;
     for (unsigned i = 0; i <= SHR_ROOT_SLOTS; i++) {
-        at[i] = n;
         n += update->parts[i].batch.n;
-        shr_batch_move(&all, &update->parts[i].batch);
     }
-    struct shr_write *sorted = shr_alloc_array(n + 1, sizeof *sorted);
-    size_t to = 0;
+    shr_batch_reserve(batch, n + 1); /* with the list of the pages */
     for (unsigned depth = 0; depth <= SHR_ROOT_DEPTH_MAX; depth++) {
         for (unsigned i = 0; i <= SHR_ROOT_SLOTS; i++) {
-            size_t rows = update->parts[i].rows[depth];
+            const struct part *part = &update->parts[i];
+            size_t rows = part->rows[depth];
             if (rows > 0) {
-                memcpy(sorted + to, all.writes + at[i], rows * sizeof *sorted);
+                memcpy(batch->writes + batch->n, part->batch.writes + at[i],
+                       rows * sizeof *batch->writes);
+                batch->n += rows;
+                at[i] += rows;
             }
-            to += rows;
-            at[i] += rows;
         }
     }
-    free(all.writes);
-    all.writes = sorted;
-    all.cap = n + 1;
-    shr_batch_move(batch, &all);
-    shr_batch_free(&all);
+    for (unsigned i = 0; i <= SHR_ROOT_SLOTS; i++) {
+        update->parts[i].batch.n = 0; /* its bytes are still to be moved */
+        shr_batch_move(batch, &update->parts[i].batch);
+    }
 }
 
 static void add_rows(struct update *update, uint32_t height, struct shr_batch *batch) {

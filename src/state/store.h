@@ -62,6 +62,8 @@ struct shr_batch {
 void shr_batch_put(struct shr_batch *batch, enum shr_table table, struct shr_bytes key,
                    struct shr_bytes value);
 void shr_batch_remove(struct shr_batch *batch, enum shr_table table, struct shr_bytes key);
+/* Makes room for n writes more. */
+void shr_batch_reserve(struct shr_batch *batch, size_t n);
 /* Appends what `from` has, which is empty then. */
 void shr_batch_move(struct shr_batch *batch, struct shr_batch *from);
 void shr_batch_clear(struct shr_batch *batch);
