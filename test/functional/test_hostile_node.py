@@ -2,11 +2,13 @@
 the sync goes on by itself once the node is well."""
 import hashlib
 import json
+import re
 import threading
 
 import pytest
 
 from harness import paths
+from harness.chain import Chain
 from harness.daemon import Daemon
 from harness.node import AUTH, Node
 from harness.process import wait_for
@@ -273,3 +275,40 @@ def test_a_slow_link_is_not_cut(chain, truth, daemon):
                      node_timeout_ms=300).spawn()
         ends_well(one, truth)
         assert "timeout" not in one.log()
+
+
+def test_a_link_that_slows_down_is_given_up(daemon, tmp_path):
+    """30 KB at once, the next 30 at 2.5 KB/s: under 4 KB/s for four timeouts. It is never under 1
+    KB/s for one of them, which would be given up sooner."""
+    timeout_ms, big, tip = 700, 8, 12
+    blocks = Chain(tip, payload=lambda height: bytes(60000 if height == big else 0))
+    slow = f"/rest/block/{blocks.hash(big)}"
+
+    def given_up():
+        found = re.findall(r"timeout: (\d+) bytes came in (\d+) ms; giving this connection up",
+                           one.log())
+        return [ms for got, ms in found if int(ms) >= 4 * timeout_ms and int(got) > int(ms)]
+
+    def spoil(path, body):
+        """A machine that is too busy may send less: then once more."""
+        return "slow_down" if path.startswith(slow) and not given_up() else no_batches(node, body)
+
+    node = Node()
+    try:
+        node.start()
+        blocks.submit(node)
+        with Proxy(node.rpc_port, spoil) as proxy:
+            one = daemon("minimal", daemon_rpc_url=proxy.url, auth=AUTH, exit_at=tip,
+                         node_timeout_ms=timeout_ms)
+            ends_well(one.spawn(), index_of(daemon, blocks, tmp_path))
+            assert len(given_up()) == 1, one.log()
+            assert "answers again after" in one.log()
+    finally:
+        node.close()
+
+
+def index_of(daemon, blocks, folder):
+    """What an undisturbed index of these holds."""
+    one = daemon("minimal", blocks=blocks.write(folder / "blocks"), exit_at=blocks.tip).spawn()
+    assert one.wait_exit() == 0, one.log()
+    return one.dump()

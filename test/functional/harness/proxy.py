@@ -132,10 +132,17 @@ class Proxy:
 
             def fault_trickle(self, body):
                 """The right answer: half of it at once, the rest at a rate that never ends."""
+                self.slow_down(body, 50)
+
+            def fault_slow_down(self, body):
+                """The same at 2.5 KB/s: more than nothing, less than what is waited for."""
+                self.slow_down(body, 2500)
+
+            def slow_down(self, body, bytes_per_s):
                 status, answer, kind = self.ask_node(body)
                 self.head(status, len(answer), kind)
                 self.wfile.write(answer[:len(answer) // 2])
-                self.dribble(answer[len(answer) // 2:], 50)
+                self.dribble(answer[len(answer) // 2:], bytes_per_s)
                 self.close_connection = True
 
             def fault_slow(self, _):
