@@ -1,10 +1,13 @@
 """The disk is full, more than once and at any moment: nothing of what was stored is lost, the error
 says what and where, and with room again indexing goes on to the same end."""
+import contextlib
 import errno
 import json
+import os
 import pathlib
 import re
 import struct
+import subprocess
 import tempfile
 import time
 import urllib.error
@@ -29,6 +32,36 @@ def right():
     made = Right(torture.module("disk", keys=60), {"a": Chain(200, "a")})
     yield made
     made.close()
+
+
+class SmallDisk:
+    """A file system of its own, in memory, with room for so many bytes."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def used(self):
+        now = os.statvfs(self.root)
+        return (now.f_blocks - now.f_bfree) * now.f_frsize
+
+    def resize(self, size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.root], check=True)
+
+
+@contextlib.contextmanager
+def mounted():
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    with tempfile.TemporaryDirectory(prefix="shrewd-tmpfs.") as root:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "shrewd-test", root],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
+        try:
+            yield SmallDisk(pathlib.Path(root))
+        finally:
+            if subprocess.run(["umount", root]).returncode != 0:
+                subprocess.run(["umount", "--lazy", root], check=True)
 
 
 def used(root):
@@ -193,3 +226,47 @@ def test_space_comes_back_while_it_runs(right, load_pairs):
                 daemon.wait_block(chain.tip, chain.hash(chain.tip))
                 assert daemon.stop()[0] == 0, daemon.log()
                 assert right.tip_of(daemon.db) == ("a", 200)
+
+
+@pytest.mark.parametrize("load_pairs", [200, 30000])
+def test_a_small_file_system(load_pairs):
+    """A real one, full twice, at other moments, and serving meanwhile: the first time the daemon goes
+    on when there is space, the second time it is killed and started again. Nothing is lost."""
+    dice = torture.dice("tmpfs")
+    right = Right(torture.module("tmpfs", keys=600), {"a": Chain(200, "a")})
+    chain = right.chains["a"]
+    try:
+        for _ in range(rounds(1, 10)):
+            # RocksDB goes on when there is room for a write buffer, 1.5 MiB with this budget.
+            with mounted() as disk, Daemon(right.module, db=disk.root / "db",
+                                           blocks=right.files["a"], memory_mb=128,
+                                           **torture.flags(load_pairs=load_pairs)) as daemon:
+                disk.resize(dice.randrange(1_200_000, 2_200_000))
+                daemon.start()
+                first = wait_full(daemon, 1)
+                disk.resize(disk.used() + dice.randrange(2_000_000, 3_000_000))
+                second = wait_full(daemon, 2)
+                assert first < second, daemon.log()
+                daemon.kill()
+                disk.resize(64 << 20)
+                assert right.tip_of(daemon.db) == ("a", second)
+                daemon.start().wait_block(chain.tip, chain.hash(chain.tip))
+                assert daemon.stop()[0] == 0, daemon.log()
+                assert right.tip_of(daemon.db) == ("a", 200)
+    finally:
+        right.close()
+    torture.figure(f"small file system, files from {load_pairs} keys on", fulls=2 * rounds(1, 10))
+
+
+def wait_full(daemon, times):
+    """Until it has found the disk full so many times, with views at its tip answered; its tip."""
+    wait_for(lambda: f"full: {daemon.log()}",
+             lambda: daemon.log().count("until there is space") >= times)
+    said = [line for line in daemon.log().splitlines() if "until there is space" in line]
+    for line in said:
+        assert re.search("No space left|disk was full", line) and str(daemon.db) in line, line
+    height = daemon.height()
+    assert height < 200
+    if height >= 0:
+        assert daemon.view("count", height=height) == struct.pack("<Q", height + 1)
+    return height
