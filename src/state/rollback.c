@@ -12,6 +12,7 @@
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
+#include "state/undo.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,18 +20,10 @@
 /* What one step may hold, about: keys, their merging, and the batch they make. */
 #define STEP_BYTES_MAX ((uint64_t)256 << 20)
 #define CHANGE_BYTES 160 /* of one key beside its own bytes */
-#define CHUNK 512        /* versions read at a time */
 #define SPLIT_MIN 10000  /* changes for which a second thread pays */
 
 /* Changes of keys from which on the tree's rows are left. */
 #define LEAVE_TREE_MIN 50000
-
-/* A key's change in one of the removed blocks. */
-struct undo {
-    struct shr_bytes key;
-    uint32_t height;
-    bool replaced;
-};
 
 struct step {
     struct shr_state *state;
@@ -44,11 +37,10 @@ struct step {
 struct part {
     const struct step *step;
     struct shr_bytes from, below; /* of the keys; below.data NULL: no end */
-    struct undo *undos;
+    struct shr_undo *undos;
     size_t n_undos;
     struct shr_batch batch;
-    struct shr_read reads[CHUNK];
-    struct shr_buf keys[CHUNK], versions[CHUNK];
+    struct shr_undo_window window; /* of each key its lowest change: what it was before all */
     int code;
     struct shrewd_error err;
 };
@@ -98,7 +90,7 @@ static void add_undo(struct part *part, size_t *cap, const struct shr_change *ch
         *cap = *cap == 0 ? 1024 : *cap * 2;
         part->undos = shr_realloc_array(part->undos, *cap, sizeof *part->undos);
     }
-    part->undos[part->n_undos++] = (struct undo){change->key, height, change->replaced};
+    part->undos[part->n_undos++] = (struct shr_undo){change->key, height, change->replaced};
 }
 
 /* A CHANGES row on its way through: the key it is at, and what follows. */
@@ -188,60 +180,9 @@ static int read_undos(struct part *part) {
     return code;
 }
 
-/* A run of undos, few enough to be read in one round trip: of each key its lowest, which says
- * what the key was before all of them. */
-struct window {
-    const struct undo *firsts[CHUNK];
-    size_t n;
-};
-
-/* Reads the versions to put back; a key that was new has none. */
-static int read_versions(struct part *part, const struct window *window) {
-    size_t n_reads = 0;
-    for (size_t i = 0; i < window->n; i++) {
-        if (window->firsts[i]->replaced) {
-            shr_history_key(&part->keys[i], window->firsts[i]->key, window->firsts[i]->height);
-            part->reads[n_reads++] = (struct shr_read){.table = SHR_TABLE_HISTORY,
-                                                       .key = shr_buf_bytes(&part->keys[i]),
-                                                       .value = &part->versions[i]};
-        }
-    }
-    int code = shr_store_get_many(part->step->state->store, NULL, part->reads, n_reads, &part->err);
-    for (size_t i = 0; code == 0 && i < n_reads; i++) {
-        struct shr_bytes value;
-        uint32_t written_at = 0;
-        const char *wrong = "the version that a block replaced is missing";
-        if (part->reads[i].found) {
-            wrong = shr_version_decode(&value, &written_at, shr_buf_bytes(part->reads[i].value));
-        }
-        if (wrong == NULL && written_at >= part->step->low) {
-            wrong = "a version is not older than the block that replaced it";
-        }
-        if (wrong != NULL) {
-            code = shr_corrupt(part->step->state->store, SHR_TABLE_HISTORY, part->reads[i].key,
-                               wrong, &part->err);
-        }
-    }
-    return code;
-}
-
-/* In key order: a store takes sorted writes faster. */
-static int restore(struct part *part, const struct window *window) {
-    int code = read_versions(part, window);
-    for (size_t i = 0; code == 0 && i < window->n; i++) {
-        if (window->firsts[i]->replaced) {
-            shr_batch_put(&part->batch, SHR_TABLE_LATEST, window->firsts[i]->key,
-                          shr_buf_bytes(&part->versions[i]));
-        } else {
-            shr_batch_remove(&part->batch, SHR_TABLE_LATEST, window->firsts[i]->key);
-        }
-    }
-    return code;
-}
-
 /* Whether an undo is its key's first; the others must follow from it. */
 static int check_undo(struct part *part, size_t at, bool *first) {
-    const struct undo *undo = &part->undos[at];
+    const struct shr_undo *undo = &part->undos[at];
     *first = at == 0 || !shr_bytes_eq(undo[-1].key, undo->key);
     if (*first || (undo->replaced && undo[-1].height != undo->height)) {
         return 0;
@@ -251,12 +192,18 @@ static int check_undo(struct part *part, size_t at, bool *first) {
                        "a key is listed twice, or as new when it is not", &part->err);
 }
 
+static int restore(struct part *part) {
+    const struct step *step = part->step;
+    return shr_undo_window_restore(&part->window, step->state->store, step->low, &part->batch,
+                                   &part->err);
+}
+
 static int undo_keys(struct part *part) {
-    struct window *window = shr_alloc(sizeof *window);
+    struct shr_undo_window *window = &part->window;
     struct shr_buf history_key = {0};
     int code = 0;
     for (size_t i = 0; code == 0 && i < part->n_undos; i++) {
-        const struct undo *undo = &part->undos[i];
+        const struct shr_undo *undo = &part->undos[i];
         bool first = false;
         code = check_undo(part, i, &first);
         if (undo->replaced) {
@@ -264,18 +211,16 @@ static int undo_keys(struct part *part) {
             shr_batch_remove(&part->batch, SHR_TABLE_HISTORY, shr_buf_bytes(&history_key));
         }
         if (first) {
-            window->firsts[window->n++] = undo;
+            window->undos[window->n++] = undo;
         }
-        if (code == 0 && window->n == CHUNK) {
-            code = restore(part, window);
-            window->n = 0;
+        if (code == 0 && window->n == SHR_UNDO_WINDOW) {
+            code = restore(part);
         }
     }
     if (code == 0) {
-        code = restore(part, window);
+        code = restore(part);
     }
     shr_buf_free(&history_key);
-    free(window);
     return code;
 }
 
@@ -329,10 +274,7 @@ static int undo_all_keys(const struct step *step, struct shr_batch *batch,
         if (code == 0) {
             shr_batch_move(batch, &parts[i].batch);
         }
-        for (size_t j = 0; j < CHUNK; j++) {
-            shr_buf_free(&parts[i].versions[j]);
-            shr_buf_free(&parts[i].keys[j]);
-        }
+        shr_undo_window_free(&parts[i].window);
         shr_batch_free(&parts[i].batch);
         free(parts[i].undos);
     }
