@@ -11,8 +11,8 @@
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
-#include "state/old_rows.h"
 #include "state/order.h"
+#include "state/versions.h"
 
 #include <stdlib.h>
 
@@ -46,7 +46,7 @@ struct apply {
     struct shr_batch batch;          /* what is written */
     struct shr_batch ahead;          /* what is loaded before that */
     bool load;                       /* whether anything is */
-    struct shr_old_rows old;         /* with that, HISTORY's rows */
+    struct shr_versions old;         /* with that, HISTORY's rows */
     struct shr_batch *undo;          /* one of the batches: where CHANGES and the tree's rows go */
     struct shr_buf history_key, row; /* scratch */
     size_t firsts[CHUNK + 1];        /* of each key read: its first item; and the end */
@@ -104,9 +104,9 @@ static void note_change(struct block *block, const struct shr_pair *pair, bool r
 static void keep_old(struct apply *apply, const struct version *now, struct shr_bytes key,
                      uint32_t height) {
     if (apply->load) {
-        struct shr_old_row row = {
+        struct shr_version_row row = {
             .key = key, .value = now->value, .height = height, .written_at = now->written_at};
-        shr_old_rows_add(&apply->old, &row, now->written_at < apply->blocks[0].record.height);
+        shr_versions_add(&apply->old, &row, now->written_at < apply->blocks[0].record.height);
         return;
     }
     shr_history_key(&apply->history_key, key, height);
@@ -326,7 +326,7 @@ static void apply_free(struct apply *apply) {
     }
     shr_buf_free(&apply->row);
     shr_buf_free(&apply->history_key);
-    shr_old_rows_free(&apply->old);
+    shr_versions_free(&apply->old);
     shr_batch_free(&apply->ahead);
     shr_batch_free(&apply->batch);
     free(apply->items);
@@ -344,7 +344,7 @@ static int store_all(struct apply *apply, bool sync, struct shrewd_error *err) {
     state->ahead = apply->load;
     for (size_t i = 0; state->ahead && code == 0 && i < sizeof loaded / sizeof loaded[0]; i++) {
         code = loaded[i] == SHR_TABLE_HISTORY
-                   ? shr_old_rows_load(&apply->old, state->store, err)
+                   ? shr_versions_load_history(&apply->old, state->store, err)
                    : shr_store_load(state->store, &apply->ahead, loaded[i], err);
     }
     if (code == 0) {

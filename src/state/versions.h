@@ -1,0 +1,29 @@
+/* versions.h: the rows of HISTORY of a large group of blocks, gathered as the keys are walked and
+ * loaded as they are: no batch in between. Private to the room. */
+#ifndef SHR_STATE_VERSIONS_H
+#define SHR_STATE_VERSIONS_H
+
+#include "state/store.h"
+
+/* A version that a block has replaced. */
+struct shr_version_row {
+    struct shr_bytes key, value;
+    uint32_t height;     /* of the block */
+    uint32_t written_at; /* when the version was written */
+};
+
+/* {0} is empty. */
+struct shr_versions {
+    struct shr_version_row *rows;
+    size_t n, cap;
+    struct shr_arena kept;
+};
+
+/* In the order of key, then height. Borrows the key, and the value unless it is to be kept. */
+void shr_versions_add(struct shr_versions *versions, const struct shr_version_row *row,
+                      bool keep_value);
+int shr_versions_load_history(const struct shr_versions *versions, struct shr_store *store,
+                              struct shrewd_error *err);
+void shr_versions_free(struct shr_versions *versions);
+
+#endif
