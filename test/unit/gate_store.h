@@ -14,9 +14,12 @@
 struct gate_store {
     struct shr_store store;
     struct shr_store *inner;
-    _Atomic bool held;      /* writes wait until it is false */
-    _Atomic int fail_with;  /* the next writes fail with this code; 0: none */
-    unsigned loads_left;    /* of loads: so many go well before that */
+    _Atomic bool held;     /* writes wait until it is false */
+    _Atomic int fail_with; /* the next writes fail with this code; 0: none */
+    unsigned loads_left;   /* of loads: so many go well before that */
+    unsigned writes_left;  /* of writes, the same */
+    void (*record)(void *ctx, bool loaded, const struct shr_batch *rows); /* NULL; what goes well */
+    void *ctx;
     bool kept;              /* closing does nothing */
     _Atomic unsigned slow;  /* a write takes up to so many microseconds */
     _Atomic unsigned tries; /* writes that arrived */
@@ -59,10 +62,18 @@ static inline int gate_write(struct shr_store *store, const struct shr_batch *ba
         usleep((unsigned)(batch->bytes * 7919) % slow);
     }
     int code = atomic_load(&gate->fail_with);
-    if (code != 0) {
+    if (code != 0 && gate->writes_left == 0) {
         return shr_fail(err, code, "the gate is shut");
     }
+    gate->writes_left -= code != 0;
+    if (gate->record != NULL) {
+        gate->record(gate->ctx, false, batch);
+    }
     return shr_store_write(gate->inner, batch, sync, err);
+}
+
+static inline bool gate_loads(const struct shr_store *store) {
+    return true;
 }
 
 static inline int gate_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next,
@@ -77,6 +88,9 @@ static inline int gate_load(struct shr_store *store, enum shr_table table, shr_r
     for (struct shr_bytes key, value; next(ctx, &key, &value);) {
         assert(batch.n == 0 || shr_bytes_cmp(batch.writes[batch.n - 1].key, key) < 0);
         shr_batch_put(&batch, table, key, value);
+    }
+    if (gate->record != NULL) {
+        gate->record(gate->ctx, true, &batch);
     }
     code = shr_store_write(gate->inner, &batch, true, err);
     shr_batch_free(&batch);
@@ -111,6 +125,7 @@ static inline struct gate_store *gate_new(void) {
         .get_many = gate_get_many,
         .scan = gate_scan,
         .write = gate_write,
+        .loads = gate_loads,
         .load = gate_load,
         .snapshot = gate_snapshot,
         .snapshot_free = gate_snapshot_free,
