@@ -27,6 +27,8 @@
  *      that no block committed since, or about to be, has changed. What it finds holds for every
  *      generation until it takes another reader, so it may fill in whatever the generation is;
  *      blocks are rolled back only when it reads nothing.
+ *   7. What LATEST has of a block above the reader's tip (ahead.c) is never filled in: it may go
+ *      again, and other blocks take its place.
  *
  * Layout: shards, each a lock for its writers and a table of sets; a set is one cache line, of
  * seven pointers to entries and eight bits of each one's hash. Entries never change: they are

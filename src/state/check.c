@@ -374,5 +374,7 @@ int shr_check(struct shr_store *store, const struct shr_check_options *options,
     }
     shr_store_snapshot_free(store, run.snapshot);
     free(run.heights);
+    free(run.ahead);
+    shr_buf_free(&run.older);
     return code;
 }

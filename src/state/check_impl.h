@@ -23,6 +23,11 @@
  * loses all of its, which the new ones below have.
  *   values    leaves by the versions, less leaves by the tree
  * What is written before the oldest height held is all taken together: it is the state there.
+ *
+ * Rows ahead of the tip (ahead.c) are there in part or whole, so they are in no sum. Of LATEST's,
+ * the version that HISTORY has for the tip counts instead, and each must be one that the list of
+ * its block names: what those lists find in LATEST is summed up, for each block, against what
+ * LATEST has.
  */
 #ifndef SHR_STATE_CHECK_IMPL_H
 #define SHR_STATE_CHECK_IMPL_H
@@ -41,6 +46,12 @@ struct shr_check_height {
     bool pages_reported; /* ... its ROOT_PAGES cannot */
     bool values_unknown; /* ... its leaves cannot */
     bool pages_listed;   /* ROOT_PAGES has its row */
+};
+
+/* A block above the tip that has a list of changes. */
+struct shr_check_ahead {
+    uint32_t height;
+    uint64_t newest; /* a sum of hashes: keys of which LATEST has the block's version */
 };
 
 struct shr_check_run {
@@ -69,6 +80,10 @@ struct shr_check_run {
     uint32_t held_from; /* the first height with undo data */
     struct shr_check_height *heights;
     struct shr_check_height pruned; /* `values` of all heights without undo data together */
+
+    struct shr_check_ahead *ahead; /* by height */
+    size_t n_ahead, ahead_cap;
+    struct shr_buf older; /* scratch: a version out of HISTORY */
 };
 
 /* A finding. `format` says what was found. */
@@ -113,6 +128,24 @@ void shr_check_leaf_row(struct shr_check_leaves *leaves, struct shr_bytes page, 
                         struct shr_bytes row);
 void shr_check_leaf_end(struct shr_check_leaves *leaves);
 void shr_check_leaf_free(struct shr_check_leaves *leaves);
+
+/* Whether a list of changes, CHANGES' row of this key, is sound; if not, that is a finding. Each
+ * change is visited before what comes after it is looked at. */
+typedef void shr_check_change_fn(void *ctx, const struct shr_change *change);
+bool shr_check_list(struct shr_check_run *run, struct shr_bytes key, struct shr_bytes row,
+                    shr_check_change_fn *visit, void *ctx);
+
+/* check_ahead.c. A list of changes above the tip: of which LATEST has the new versions. */
+void shr_check_ahead_list(struct shr_check_run *run, struct shr_bytes key, struct shr_bytes row,
+                          uint32_t height);
+/* A row of LATEST that was written above the tip; one of no list is a finding. */
+void shr_check_ahead_newest(struct shr_check_run *run, struct shr_bytes key, uint32_t written_at);
+/* That LATEST has no others. */
+void shr_check_ahead_end(struct shr_check_run *run);
+/* What a sound row of LATEST stands for at the tip: itself, or a version that HISTORY has, which is
+ * valid until the next call. False: nothing. */
+bool shr_check_at_tip(struct shr_check_run *run, struct shr_bytes *value, uint32_t *written_at,
+                      struct shr_bytes key);
 
 /* The passes, in this order. */
 int shr_check_meta(struct shr_check_run *run);

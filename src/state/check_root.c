@@ -26,7 +26,8 @@ static enum shr_scan_step take_leaf(void *ctx, struct shr_bytes key, struct shr_
     shr_sha256(&leaf.key, key);
     unsigned slot = shr_root_nibble(&leaf.key, 0);
     if (slot >= slots->from && slot < slots->to &&
-        shr_version_decode(&value, &height, row) == NULL) {
+        shr_version_decode(&value, &height, row) == NULL &&
+        shr_check_at_tip(slots->run, &value, &height, key)) {
         shr_sha256(&leaf.value, value);
         struct shr_check_height *at = shr_check_value_height(slots->run, height);
         if (at != NULL) {

@@ -18,6 +18,7 @@ struct changes {
     uint64_t next;       /* the height expected */
     uint64_t total_keys; /* held before that height */
     /* of the row in hand */
+    struct shr_check_height *at;
     uint64_t n_keys, key_bytes, n_new;
     struct shr_read below[CHUNK]; /* a fork: new keys, which its base may have */
     struct shr_buf values[CHUNK];
@@ -37,8 +38,9 @@ static void look_below(struct changes *changes) {
     changes->n_below = 0;
 }
 
-static void add_change(struct changes *changes, struct shr_check_height *at,
-                       const struct shr_change *change) {
+static void add_change(void *ctx, const struct shr_change *change) {
+    struct changes *changes = ctx;
+    struct shr_check_height *at = changes->at;
     uint64_t hash = shr_check_hash(changes->run, change->key);
     changes->n_keys++;
     changes->key_bytes += change->key.len;
@@ -57,12 +59,10 @@ static void add_change(struct changes *changes, struct shr_check_height *at,
     }
 }
 
-/* Whether the row is a sound list of keys. */
-static bool read_changes(struct changes *changes, struct shr_check_height *at, struct shr_bytes key,
-                         struct shr_bytes row) {
+bool shr_check_list(struct shr_check_run *run, struct shr_bytes key, struct shr_bytes row,
+                    shr_check_change_fn *visit, void *ctx) {
     struct shr_bytes before = shr_bytes(NULL, 0);
     bool first = true;
-    changes->n_keys = changes->key_bytes = changes->n_new = 0;
     while (row.len > 0) {
         struct shr_change change;
         const char *wrong = shr_change_take(&change, &row);
@@ -71,14 +71,25 @@ static bool read_changes(struct changes *changes, struct shr_check_height *at, s
                                                      : "keys are not in order";
         }
         if (wrong != NULL) {
-            changes->n_below = 0;
-            shr_check_note(changes->run, SHR_TABLE_CHANGES, key,
+            shr_check_note(run, SHR_TABLE_CHANGES, key,
                            "the keys a block changed, each once, in order", "%s", wrong);
             return false;
         }
-        add_change(changes, at, &change);
+        visit(ctx, &change);
         before = change.key;
         first = false;
+    }
+    return true;
+}
+
+/* Whether the row is a sound list of keys. */
+static bool read_changes(struct changes *changes, struct shr_check_height *at, struct shr_bytes key,
+                         struct shr_bytes row) {
+    changes->n_keys = changes->key_bytes = changes->n_new = 0;
+    changes->at = at;
+    if (!shr_check_list(changes->run, key, row, add_change, changes)) {
+        changes->n_below = 0;
+        return false;
     }
     look_below(changes);
     return true;
@@ -153,6 +164,7 @@ static enum shr_scan_step visit_changes(void *ctx, struct shr_bytes key, struct 
     uint32_t height = key.len == 4 ? shr_get_be32(key.data) : 0;
     struct shr_check_height *at = key.len == 4 ? shr_check_height(run, height) : NULL;
     if (key.len == 4 && shr_check_is_ahead(run, height)) {
+        shr_check_ahead_list(run, key, row, height);
         return shr_check_step(run, key, row);
     }
     if (at == NULL) {
@@ -279,6 +291,21 @@ static void check_version(struct history *history, struct shr_bytes row_key, str
     }
 }
 
+/* One ahead of the tip may be what LATEST has no more. */
+static void check_version_ahead(struct shr_check_run *run, struct shr_bytes row_key,
+                                uint32_t replaced_at, struct shr_bytes row) {
+    struct shr_bytes value;
+    uint32_t written_at = 0;
+    const char *wrong = shr_version_decode(&value, &written_at, row);
+    if (wrong != NULL) {
+        shr_check_note(run, SHR_TABLE_HISTORY, row_key, "a version", "%s", wrong);
+    } else if (written_at >= replaced_at) {
+        shr_check_note(run, SHR_TABLE_HISTORY, row_key,
+                       "a version written below the height that replaced it",
+                       "written at height %" PRIu32, written_at);
+    }
+}
+
 static enum shr_scan_step visit_history(void *ctx, struct shr_bytes row_key, struct shr_bytes row) {
     struct history *history = ctx;
     struct shr_check_run *run = history->run;
@@ -291,6 +318,7 @@ static enum shr_scan_step visit_history(void *ctx, struct shr_bytes row_key, str
         return shr_check_step(run, row_key, row);
     }
     if (shr_check_is_ahead(run, replaced_at)) {
+        check_version_ahead(run, row_key, replaced_at, row);
         return shr_check_step(run, row_key, row);
     }
     check_version(history, row_key, key, replaced_at, row);
@@ -314,13 +342,21 @@ static enum shr_scan_step visit_latest(void *ctx, struct shr_bytes key, struct s
     struct shr_bytes value;
     uint32_t written_at = 0;
     run->out->versions++;
-    run->out->keys++;
     const char *wrong = shr_version_decode(&value, &written_at, row);
     if (wrong != NULL) {
+        run->out->keys++;
         shr_check_note(run, SHR_TABLE_LATEST, key, "a version", "%s", wrong);
-    } else if (!add_version(run, key, value, written_at)) {
-        shr_check_note(run, SHR_TABLE_LATEST, key, "a version written by a block held",
-                       "written at height %" PRIu32, written_at);
+        return shr_check_step(run, key, row);
+    }
+    if (shr_check_is_ahead(run, written_at)) {
+        shr_check_ahead_newest(run, key, written_at);
+    }
+    if (shr_check_at_tip(run, &value, &written_at, key)) {
+        run->out->keys++;
+        if (!add_version(run, key, value, written_at)) {
+            shr_check_note(run, SHR_TABLE_LATEST, key, "a version written by a block held",
+                           "written at height %" PRIu32, written_at);
+        }
     }
     return shr_check_step(run, key, row);
 }
@@ -328,6 +364,9 @@ static enum shr_scan_step visit_latest(void *ctx, struct shr_bytes key, struct s
 int shr_check_latest(struct shr_check_run *run) {
     struct shr_block_record record;
     int code = shr_check_scan(run, SHR_TABLE_LATEST, visit_latest, run);
+    if (code == 0) {
+        shr_check_ahead_end(run);
+    }
     bool whole = code == 0 && run->has_blocks && !run->has_fork && !shr_check_full(run) &&
                  !run->unread[SHR_TABLE_LATEST];
     if (whole && read_record(run, &record, run->last)) {

@@ -95,6 +95,7 @@ struct older {
     struct shr_bytes key;
     uint32_t height; /* the version wanted is at most this old */
     struct shr_buf *value;
+    uint32_t written_at; /* when it is found */
     bool found;
     const char *wrong;
     struct shr_buf *wrong_key;
@@ -102,20 +103,20 @@ struct older {
 
 static enum shr_scan_step take_older(void *ctx, struct shr_bytes row_key, struct shr_bytes row) {
     struct older *older = ctx;
-    uint32_t replaced_at = 0, written_at = 0;
+    uint32_t replaced_at = 0;
     struct shr_bytes value;
     older->wrong = shr_history_key_height(&replaced_at, row_key, older->key);
     if (older->wrong == NULL) {
-        older->wrong = shr_version_decode(&value, &written_at, row);
+        older->wrong = shr_version_decode(&value, &older->written_at, row);
     }
-    if (older->wrong == NULL && written_at >= replaced_at) {
+    if (older->wrong == NULL && older->written_at >= replaced_at) {
         older->wrong = "a version is not older than the block that replaced it";
     }
     if (older->wrong != NULL) {
         shr_buf_set(older->wrong_key, row_key);
         return SHR_SCAN_DONE;
     }
-    older->found = written_at <= older->height;
+    older->found = older->written_at <= older->height;
     if (older->found) {
         shr_buf_set(older->value, value);
     }
@@ -124,23 +125,31 @@ static enum shr_scan_step take_older(void *ctx, struct shr_bytes row_key, struct
 
 /* The first row above `height` is the version that was in force at `height`, or one written
  * later still when the key did not exist then. */
-static int read_history(struct shr_reader *reader, struct shr_buf *value, bool *found,
-                        struct shr_bytes key, uint32_t height, struct shrewd_error *err) {
-    struct shr_store *store = reader->state->store;
+int shr_history_find(struct shr_store *store, const struct shr_snapshot *snapshot,
+                     struct shr_buf *value, bool *found, uint32_t *written_at, struct shr_bytes key,
+                     uint32_t height, struct shrewd_error *err) {
     struct shr_buf from = {0}, to = {0}, wrong_key = {0};
     shr_history_key(&from, key, height + 1);
     shr_history_key(&to, key, UINT32_MAX);
     struct older older = {.key = key, .height = height, .value = value, .wrong_key = &wrong_key};
-    int code = shr_store_scan(store, reader->snapshot, SHR_TABLE_HISTORY, shr_buf_bytes(&from),
+    int code = shr_store_scan(store, snapshot, SHR_TABLE_HISTORY, shr_buf_bytes(&from),
                               shr_buf_bytes(&to), false, take_older, &older, err);
     if (code == 0 && older.wrong != NULL) {
         code = shr_corrupt(store, SHR_TABLE_HISTORY, shr_buf_bytes(&wrong_key), older.wrong, err);
     }
     *found = older.found;
+    *written_at = older.written_at;
     shr_buf_free(&wrong_key);
     shr_buf_free(&to);
     shr_buf_free(&from);
     return code;
+}
+
+static int read_history(struct shr_reader *reader, struct shr_buf *value, bool *found,
+                        struct shr_bytes key, uint32_t height, struct shrewd_error *err) {
+    uint32_t written_at;
+    return shr_history_find(reader->state->store, reader->snapshot, value, found, &written_at, key,
+                            height, err);
 }
 
 int shr_reader_resolve(struct shr_reader *reader, struct shr_buf *version, bool *found,
@@ -164,9 +173,15 @@ static uint32_t base_height(const struct shr_state *state, uint32_t height) {
     return height < state->fork.height ? height : state->fork.height;
 }
 
-/* A fork's own versions are all above its fork height. */
-static bool own_may_hold(const struct shr_state *state, uint32_t height) {
-    return state->base == NULL || height > state->fork.height;
+/* A fork's own versions are all above its fork height. Of what is above the tip the rows may be
+ * there already (ahead.c): it is read as of the tip. */
+bool shr_reader_own_height(const struct shr_reader *reader, uint32_t *height) {
+    const struct shr_state *state = reader->state;
+    if (!reader->has_tip || (state->base != NULL && *height <= state->fork.height)) {
+        return false;
+    }
+    *height = *height < reader->tip.height ? *height : reader->tip.height;
+    return true;
 }
 
 static uint64_t hash_of(const struct shr_reader *reader, struct shr_bytes key) {
@@ -183,7 +198,7 @@ static enum shr_cache_answer look_up(struct shr_reader *reader, struct shr_buf *
 }
 
 /* Remembers a row of LATEST that was read, NULL when there was none. A row that is damaged is
- * not, so that it is found out every time. */
+ * not, so that it is found out every time; nor one ahead of the tip, which may go again. */
 static void remember(struct shr_reader *reader, struct shr_bytes key, uint64_t hash,
                      const struct shr_buf *row) {
     struct shr_cache *cache = reader->state->cache;
@@ -191,8 +206,9 @@ static void remember(struct shr_reader *reader, struct shr_bytes key, uint64_t h
     uint32_t written_at = 0;
     if (cache != NULL && row == NULL) {
         shr_cache_fill(cache, &reader->at, key, hash, NULL, 0);
-    } else if (cache != NULL &&
-               shr_version_decode(&value, &written_at, shr_buf_bytes(row)) == NULL) {
+    } else if (cache != NULL && reader->has_tip &&
+               shr_version_decode(&value, &written_at, shr_buf_bytes(row)) == NULL &&
+               written_at <= reader->tip.height) {
         shr_cache_fill(cache, &reader->at, key, hash, &value, written_at);
     }
 }
@@ -239,10 +255,11 @@ static int own_get(struct shr_reader *reader, struct shr_buf *value, bool *found
 int shr_reader_get(struct shr_reader *reader, struct shr_buf *value, struct shr_bytes key,
                    uint32_t height, struct shrewd_error *err) {
     struct shr_state *state = reader->state;
+    uint32_t own_height = height;
     int code = shr_reader_check_held(reader, height, err);
-    if (code == 0 && own_may_hold(state, height)) {
+    if (code == 0 && shr_reader_own_height(reader, &own_height)) {
         bool found = false;
-        code = own_get(reader, value, &found, key, height, err);
+        code = own_get(reader, value, &found, key, own_height, err);
         if (found) {
             return code;
         }
@@ -331,13 +348,14 @@ int shr_reader_own_many(struct shr_reader *reader, struct shr_read *reads, uint3
 int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
                         uint32_t height, struct shrewd_error *err) {
     struct shr_state *state = reader->state;
+    uint32_t own_height = height;
     int code = shr_reader_check_held(reader, height, err);
     for (size_t i = 0; i < n; i++) {
         reads[i].found = false;
     }
-    if (code == 0 && own_may_hold(state, height)) {
+    if (code == 0 && shr_reader_own_height(reader, &own_height)) {
         uint32_t *written_at = shr_alloc_array(n + 1, sizeof *written_at);
-        code = shr_reader_own_many(reader, reads, written_at, n, height, err);
+        code = shr_reader_own_many(reader, reads, written_at, n, own_height, err);
         free(written_at);
     }
     if (code == 0 && state->base != NULL) {

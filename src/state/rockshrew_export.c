@@ -30,7 +30,7 @@ struct export {
     size_t batch_bytes;
     struct shr_bytes key; /* whose entries are written */
     uint32_t n;           /* how many are */
-    struct shr_buf row, entry, from, to;
+    struct shr_buf row, entry, from, to, older;
     int code;
     struct shrewd_error *err;
 };
@@ -96,13 +96,8 @@ static enum shr_scan_step on_history(void *ctx, struct shr_bytes row_key, struct
     return export->code == 0 ? SHR_SCAN_MORE : SHR_SCAN_DONE;
 }
 
-static int put_key(struct export *export, struct shr_bytes key, struct shr_bytes latest) {
-    struct shr_bytes value;
-    uint32_t height = 0;
-    const char *wrong = shr_version_decode(&value, &height, latest);
-    if (wrong != NULL) {
-        return shr_corrupt(export->state->store, SHR_TABLE_LATEST, key, wrong, export->err);
-    }
+static int put_key(struct export *export, struct shr_bytes key, struct shr_bytes value,
+                   uint32_t height) {
     export->key = key;
     export->n = 0;
     shr_history_key(&export->from, key, export->oldest + 1);
@@ -123,9 +118,31 @@ static int put_key(struct export *export, struct shr_bytes key, struct shr_bytes
     return code;
 }
 
+/* The version in force at the tip, which is older than one ahead of it; none of a key that is new.
+ */
+static int on_version(struct export *export, struct shr_bytes key, struct shr_bytes row) {
+    struct shr_store *store = export->state->store;
+    struct shr_bytes value;
+    uint32_t height = 0;
+    bool found = true;
+    const char *wrong = shr_version_decode(&value, &height, row);
+    if (wrong != NULL) {
+        return shr_corrupt(store, SHR_TABLE_LATEST, key, wrong, export->err);
+    }
+    if (height >= export->above) {
+        int code = shr_history_find(store, export->reader->snapshot, &export->older, &found,
+                                    &height, key, export->above - 1, export->err);
+        if (code != 0) {
+            return code;
+        }
+        value = shr_buf_bytes(&export->older);
+    }
+    return found ? put_key(export, key, value, height) : 0;
+}
+
 static enum shr_scan_step on_latest(void *ctx, struct shr_bytes key, struct shr_bytes row) {
     struct export *export = ctx;
-    export->code = put_key(export, key, row);
+    export->code = on_version(export, key, row);
     return export->code == 0 ? SHR_SCAN_MORE : SHR_SCAN_DONE;
 }
 
@@ -239,5 +256,6 @@ int shr_rockshrew_export(struct shr_state *state, const char *path, const char *
     shr_buf_free(&export.entry);
     shr_buf_free(&export.from);
     shr_buf_free(&export.to);
+    shr_buf_free(&export.older);
     return code;
 }

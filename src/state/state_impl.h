@@ -41,7 +41,7 @@ struct shr_state {
 int shr_corrupt(const struct shr_store *store, enum shr_table table, struct shr_bytes key,
                 const char *what, struct shrewd_error *err);
 
-/* Removes rows of blocks above the tip, which a group of blocks that was not finished has left. */
+/* Undoes blocks above the tip, which a group of blocks that was not finished has left. */
 int shr_state_clear_ahead(struct shr_state *state, struct shrewd_error *err);
 
 /* The first height that the state itself may hold. */
@@ -74,6 +74,14 @@ int shr_state_rolled_back(struct shr_state *state, struct shrewd_error *err);
 int shr_state_writer_tip(struct shr_state *state, struct shr_block_record *out,
                          struct shrewd_error *err);
 
+/* The height at which the reader's own rows say what holds at *height; false: none of them counts
+ * there, a fork's base has it all. */
+bool shr_reader_own_height(const struct shr_reader *reader, uint32_t *height);
+/* What HISTORY has of a key for `height`, which is below its newest version: the version in force
+ * then, and when it was written. Not found: the key did not exist. */
+int shr_history_find(struct shr_store *store, const struct shr_snapshot *snapshot,
+                     struct shr_buf *value, bool *found, uint32_t *written_at, struct shr_bytes key,
+                     uint32_t height, struct shrewd_error *err);
 /* Turns a version read from LATEST into the value after `height`, in place: cut to its value
  * when it is old enough, else replaced by the one HISTORY has. *found: whether there is one;
  * *written_at: the height in `version` as it was. */
@@ -83,8 +91,8 @@ int shr_reader_resolve(struct shr_reader *reader, struct shr_buf *version, bool 
 /* Values after `height` of many keys, in few round trips; each read's table is not looked at. */
 int shr_reader_get_many(struct shr_reader *reader, struct shr_read *reads, size_t n,
                         uint32_t height, struct shrewd_error *err);
-/* The same in this state alone, without its base. written_at[i] is set where read i finds a
- * value and `height` is UINT32_MAX. */
+/* The same in this state alone, without its base. With `height` UINT32_MAX: what LATEST has, be it
+ * above the tip, and written_at[i] is set where read i finds a value. */
 int shr_reader_own_many(struct shr_reader *reader, struct shr_read *reads, uint32_t *written_at,
                         size_t n, uint32_t height, struct shrewd_error *err);
 

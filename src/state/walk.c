@@ -181,12 +181,14 @@ static int each_in_fork(const struct walk *walk, struct shr_bytes prefix, struct
 int shr_reader_each_from(struct shr_reader *reader, struct shr_bytes prefix, struct shr_bytes from,
                          uint32_t height, shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
     const struct shr_state *state = reader->state;
-    if (state->base != NULL && height <= state->fork.height) {
-        return shr_reader_each_from(state->base, prefix, from, height, visit, ctx, err);
-    }
+    uint32_t base_height = height < state->fork.height ? height : state->fork.height;
     int code = shr_reader_check_held(reader, height, err);
-    if (code != 0) {
+    bool own = shr_reader_own_height(reader, &height);
+    if (code != 0 || (!own && state->base == NULL)) {
         return code;
+    }
+    if (!own) {
+        return shr_reader_each_from(state->base, prefix, from, base_height, visit, ctx, err);
     }
     from = shr_bytes_cmp(from, prefix) < 0 ? prefix : from;
     struct walk walk = {.reader = reader, .height = height, .visit = visit, .ctx = ctx, .err = err};
