@@ -5,14 +5,13 @@
  * blocks is walked in memory: every block that changes it keeps the version before in HISTORY,
  * and only the last value goes to LATEST.
  *
- * Of large groups, HISTORY, CHANGES and the tree's rows do not go into the write but are loaded
- * before it (shr_store_load).
+ * Of large groups, all but BLOCKS and the tip does not go into the write but is loaded before it
+ * (shr_store_load).
  */
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
 #include "state/order.h"
-#include "state/versions.h"
 
 #include <stdlib.h>
 
@@ -47,6 +46,7 @@ struct apply {
     struct shr_batch ahead;          /* what is loaded before that */
     bool load;                       /* whether anything is */
     struct shr_versions old;         /* with that, HISTORY's rows */
+    struct shr_versions newest;      /* LATEST's, loaded or written */
     struct shr_batch *undo;          /* one of the batches: where CHANGES and the tree's rows go */
     struct shr_buf history_key, row; /* scratch */
     size_t firsts[CHUNK + 1];        /* of each key read: its first item; and the end */
@@ -140,10 +140,15 @@ static void walk_key(struct apply *apply, struct version *now, size_t from, size
         }
         change_version(apply, now, item);
     }
-    if (now->own && now->written_at >= before) {
+    if (!now->own || now->written_at < before) {
+        return;
+    }
+    struct shr_version_row row = {
+        .key = apply->items[from].key, .value = now->value, .written_at = now->written_at};
+    shr_versions_add(&apply->newest, &row, false);
+    if (!apply->load) {
         shr_version_encode(&apply->row, now->value, now->written_at);
-        shr_batch_put(&apply->batch, SHR_TABLE_LATEST, apply->items[from].key,
-                      shr_buf_bytes(&apply->row));
+        shr_batch_put(&apply->batch, SHR_TABLE_LATEST, row.key, shr_buf_bytes(&apply->row));
     }
 }
 
@@ -326,6 +331,7 @@ static void apply_free(struct apply *apply) {
     }
     shr_buf_free(&apply->row);
     shr_buf_free(&apply->history_key);
+    shr_versions_free(&apply->newest);
     shr_versions_free(&apply->old);
     shr_batch_free(&apply->ahead);
     shr_batch_free(&apply->batch);
@@ -334,18 +340,24 @@ static void apply_free(struct apply *apply) {
     free(apply);
 }
 
-/* What is loaded first is above the tip, where nobody looks, until the write moves it there; a list
- * of the rows always comes before the rows, for whoever has to remove them (ahead.c). */
+static int load_table(struct apply *apply, enum shr_table table, struct shrewd_error *err) {
+    struct shr_store *store = apply->state->store;
+    return table == SHR_TABLE_HISTORY  ? shr_versions_load_history(&apply->old, store, err)
+           : table == SHR_TABLE_LATEST ? shr_versions_load_latest(&apply->newest, store, err)
+                                       : shr_store_load(store, &apply->ahead, table, err);
+}
+
+/* What is loaded first is above the tip, where nobody looks, until the write moves it there. A list
+ * of the rows always comes before the rows, for whoever has to remove them (ahead.c), and what
+ * LATEST had before it is replaced, for whoever reads it meanwhile. */
 static int store_all(struct apply *apply, bool sync, struct shrewd_error *err) {
     static const enum shr_table loaded[] = {SHR_TABLE_CHANGES, SHR_TABLE_ROOT_PAGES,
-                                            SHR_TABLE_HISTORY, SHR_TABLE_ROOT};
+                                            SHR_TABLE_HISTORY, SHR_TABLE_ROOT, SHR_TABLE_LATEST};
     struct shr_state *state = apply->state;
     int code = 0;
     state->ahead = apply->load;
     for (size_t i = 0; state->ahead && code == 0 && i < sizeof loaded / sizeof loaded[0]; i++) {
-        code = loaded[i] == SHR_TABLE_HISTORY
-                   ? shr_versions_load_history(&apply->old, state->store, err)
-                   : shr_store_load(state->store, &apply->ahead, loaded[i], err);
+        code = load_table(apply, loaded[i], err);
     }
     if (code == 0) {
         code = shr_store_write(state->store, &apply->batch, sync, err);
@@ -380,7 +392,7 @@ int shr_state_apply_many(struct shr_state *state, const struct shr_block_change 
     }
     settle_root(state->root, code);
     if (code == 0) {
-        code = shr_state_applied(state, &apply->blocks[n - 1].record, &apply->batch, err);
+        code = shr_state_applied(state, &apply->blocks[n - 1].record, &apply->newest, err);
     }
     apply_free(apply);
     return code;

@@ -157,7 +157,7 @@ static enum shr_scan_step visit_meta(void *ctx, struct shr_bytes key, struct shr
     }
     if (wrong != NULL) {
         shr_check_note(run, SHR_TABLE_META, key, "a row as in doc/database.md", "%s", wrong);
-    } else if (version != SHR_FORMAT_VERSION) {
+    } else if (version < SHR_FORMAT_OLDEST || version > SHR_FORMAT_VERSION) {
         shr_check_note(run, SHR_TABLE_META, key, "the format version of this shrewd", "%" PRIu32,
                        version);
     }

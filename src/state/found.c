@@ -242,7 +242,7 @@ int shr_found_end(struct shr_found *found, struct shr_block_record *out, struct 
         state->now.oldest = found->height;
         state->now.pruned = true;
         state->now.at.epoch++; /* what was read of the empty state is no more */
-        code = shr_state_applied(state, out, &found->batch, err);
+        code = shr_state_applied(state, out, &(struct shr_versions){0}, err);
     }
     return code;
 }

@@ -45,49 +45,34 @@ int shr_state_publish(struct shr_state *state, struct shrewd_error *err) {
 
 /* --- Committing --- */
 
-/* Newest versions on their way into the cache. */
-struct window {
-    const struct shr_write *writes[WINDOW];
+static void put_window(struct shr_cache *cache, const struct shr_version_row *rows, size_t n) {
     uint64_t hashes[WINDOW];
-    size_t n;
-};
-
-static void put_window(struct shr_cache *cache, struct window *window) {
-    for (size_t i = 0; i < window->n; i++) {
-        const struct shr_write *write = window->writes[i];
-        struct shr_bytes value;
-        uint32_t height = 0;
-        if (i + FETCHED_AHEAD < window->n) {
-            shr_cache_prefetch_entry(cache, window->hashes[i + FETCHED_AHEAD]);
+    for (size_t i = 0; i < n; i++) {
+        if (i + FETCHED_AHEAD < n) {
+            __builtin_prefetch(rows[i + FETCHED_AHEAD].key.data);
         }
-        if (shr_version_decode(&value, &height, write->value) == NULL) {
-            shr_cache_written(cache, write->key, window->hashes[i], value, height);
-        }
+        hashes[i] = shr_cache_hash(cache, rows[i].key);
+        shr_cache_prefetch_set(cache, hashes[i]);
     }
-    window->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i + FETCHED_AHEAD < n) {
+            shr_cache_prefetch_entry(cache, hashes[i + FETCHED_AHEAD]);
+            __builtin_prefetch(rows[i + FETCHED_AHEAD].value.data);
+        }
+        shr_cache_written(cache, rows[i].key, hashes[i], rows[i].value, rows[i].written_at);
+    }
 }
 
-static void put_newest(struct shr_cache *cache, const struct shr_batch *batch) {
-    struct window *window = shr_alloc(sizeof *window);
-    for (size_t i = 0; i < batch->n; i++) {
-        if (batch->writes[i].table != SHR_TABLE_LATEST) {
-            continue;
-        }
-        uint64_t hash = shr_cache_hash(cache, batch->writes[i].key);
-        shr_cache_prefetch_set(cache, hash);
-        window->writes[window->n] = &batch->writes[i];
-        window->hashes[window->n++] = hash;
-        if (window->n == WINDOW) {
-            put_window(cache, window);
-        }
+static void put_newest(struct shr_cache *cache, const struct shr_versions *newest) {
+    for (size_t at = 0; at < newest->n; at += WINDOW) {
+        size_t left = newest->n - at;
+        put_window(cache, newest->rows + at, left < WINDOW ? left : WINDOW);
     }
-    put_window(cache, window);
-    free(window);
 }
 
 /* The cache goes first, so that no reader of the new picture finds what was there before. */
 int shr_state_applied(struct shr_state *state, const struct shr_block_record *tip,
-                      const struct shr_batch *batch, struct shrewd_error *err) {
+                      const struct shr_versions *newest, struct shrewd_error *err) {
     struct shr_reader *now = &state->now;
     now->tip = *tip;
     now->has_tip = true;
@@ -95,7 +80,7 @@ int shr_state_applied(struct shr_state *state, const struct shr_block_record *ti
     now->at.generation++;
     if (state->cache != NULL) {
         shr_cache_advance(state->cache, &now->at);
-        put_newest(state->cache, batch);
+        put_newest(state->cache, newest);
     }
     return shr_state_publish(state, err);
 }

@@ -93,12 +93,13 @@ static int decode_meta(const struct shr_store *store, struct meta *meta,
     meta->has_root = reads[5].found;
     if (meta->has_format) {
         wrong[0] = shr_format_decode(&meta->format, shr_buf_bytes(reads[0].value));
-        if (wrong[0] == NULL && meta->format != SHR_FORMAT_VERSION) {
+        if (wrong[0] == NULL &&
+            (meta->format < SHR_FORMAT_OLDEST || meta->format > SHR_FORMAT_VERSION)) {
             return shr_fail(err, SHREWD_MISMATCH,
-                            "the database '%s' has format %u and this shrewd reads format %u; use "
-                            "the version of shrewd that made it, or index again into another "
-                            "folder",
-                            store->name, meta->format, SHR_FORMAT_VERSION);
+                            "the database '%s' has format %u and this shrewd reads formats %u to "
+                            "%u; use the version of shrewd that made it, or index again into "
+                            "another folder",
+                            store->name, meta->format, SHR_FORMAT_OLDEST, SHR_FORMAT_VERSION);
         }
     }
     if (meta->has_identity) {
@@ -401,6 +402,15 @@ static int open_fork(struct shr_store *store, struct meta *meta, struct shr_read
 
 /* --- Opening and closing --- */
 
+/* What the format that was found has no name for may be written from here on, and what is left of a
+ * group that was not finished goes before anybody reads. */
+static int prepare_writing(struct shr_state *state, const struct meta *meta,
+                           struct shrewd_error *err) {
+    bool old = meta->has_format && meta->format < SHR_FORMAT_VERSION;
+    int code = old ? write_meta(state->store, meta, err) : 0;
+    return code != 0 ? code : shr_state_clear_ahead(state, err);
+}
+
 static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fork_height,
                    const struct shr_identity *identity, bool accept_module,
                    struct shrewd_error *err) {
@@ -446,7 +456,7 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
                         : base == NULL  ? meta.identity.start_height
                                         : 0;
     state->now.pruned = meta.has_pruned;
-    return code != 0 || state->store->read_only ? code : shr_state_clear_ahead(state, err);
+    return code != 0 || state->store->read_only ? code : prepare_writing(state, &meta, err);
 }
 
 static int open_state(struct shr_state **out, struct shr_store *store, struct shr_reader *base,

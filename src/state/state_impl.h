@@ -6,6 +6,7 @@
 #include "state/codec.h"
 #include "state/root.h"
 #include "state/store_ops.h"
+#include "state/versions.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -64,10 +65,10 @@ int shr_state_own_block(const struct shr_state *state, const struct shr_snapshot
 
 /* publish.c. Makes what `now` says the picture that readers get. */
 int shr_state_publish(struct shr_state *state, struct shrewd_error *err);
-/* The store has taken `batch`, a block's: moves the cache and readers on to it. On failure the
- * block stays applied, and readers get the old picture. */
+/* The store has taken blocks up to `tip`, and these versions of LATEST: moves the cache and readers
+ * on to them. On failure the blocks stay applied, and readers get the old picture. */
 int shr_state_applied(struct shr_state *state, const struct shr_block_record *tip,
-                      const struct shr_batch *batch, struct shrewd_error *err);
+                      const struct shr_versions *newest, struct shrewd_error *err);
 /* The store has taken a rollback. */
 int shr_state_rolled_back(struct shr_state *state, struct shrewd_error *err);
 /* The newest tip, for the writing thread; as shr_reader_tip. */

@@ -60,35 +60,55 @@ static const struct shr_version_row **by_length(const struct shr_versions *versi
 }
 
 struct walk {
-    const struct shr_version_row **order;
-    size_t n, next;
+    const struct shr_versions *versions;
+    const struct shr_version_row **order; /* NULL: as they are, for LATEST */
+    size_t next;
     struct shr_buf key, row;
 };
 
+static const struct shr_version_row *row_at(const struct walk *walk, size_t i) {
+    return walk->order != NULL ? walk->order[i] : &walk->versions->rows[i];
+}
+
 static bool next_row(void *ctx, struct shr_bytes *key, struct shr_bytes *value) {
     struct walk *walk = ctx;
-    if (walk->next == walk->n) {
+    size_t left = walk->versions->n - walk->next;
+    if (left == 0) {
         return false;
     }
-    if (walk->n - walk->next > FETCHED_AHEAD) {
-        const struct shr_version_row *soon = walk->order[walk->next + FETCHED_AHEAD];
+    if (left > FETCHED_AHEAD) {
+        const struct shr_version_row *soon = row_at(walk, walk->next + FETCHED_AHEAD);
         __builtin_prefetch(soon->key.data);
         __builtin_prefetch(soon->value.data);
     }
-    const struct shr_version_row *version = walk->order[walk->next++];
-    shr_history_key(&walk->key, version->key, version->height);
+    const struct shr_version_row *version = row_at(walk, walk->next++);
+    *key = version->key;
+    if (walk->order != NULL) {
+        shr_history_key(&walk->key, version->key, version->height);
+        *key = shr_buf_bytes(&walk->key);
+    }
     shr_version_encode(&walk->row, version->value, version->written_at);
-    *key = shr_buf_bytes(&walk->key);
     *value = shr_buf_bytes(&walk->row);
     return true;
 }
 
+static int load(struct walk *walk, struct shr_store *store, enum shr_table table,
+                struct shrewd_error *err) {
+    int code = shr_store_load_rows(store, table, next_row, walk, err);
+    shr_buf_free(&walk->row);
+    shr_buf_free(&walk->key);
+    free(walk->order);
+    return code;
+}
+
 int shr_versions_load_history(const struct shr_versions *versions, struct shr_store *store,
                               struct shrewd_error *err) {
-    struct walk walk = {.order = by_length(versions), .n = versions->n};
-    int code = shr_store_load_rows(store, SHR_TABLE_HISTORY, next_row, &walk, err);
-    shr_buf_free(&walk.row);
-    shr_buf_free(&walk.key);
-    free(walk.order);
-    return code;
+    struct walk walk = {.versions = versions, .order = by_length(versions)};
+    return load(&walk, store, SHR_TABLE_HISTORY, err);
+}
+
+int shr_versions_load_latest(const struct shr_versions *versions, struct shr_store *store,
+                             struct shrewd_error *err) {
+    struct walk walk = {.versions = versions};
+    return load(&walk, store, SHR_TABLE_LATEST, err);
 }

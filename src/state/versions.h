@@ -1,14 +1,13 @@
-/* versions.h: the rows of HISTORY of a large group of blocks, gathered as the keys are walked and
- * loaded as they are: no batch in between. Private to the room. */
+/* versions.h: versions of a large group of blocks, the rows of HISTORY or LATEST, gathered as the
+ * keys are walked and loaded as they are: no batch in between. Private to the room. */
 #ifndef SHR_STATE_VERSIONS_H
 #define SHR_STATE_VERSIONS_H
 
 #include "state/store.h"
 
-/* A version that a block has replaced. */
 struct shr_version_row {
     struct shr_bytes key, value;
-    uint32_t height;     /* of the block */
+    uint32_t height;     /* HISTORY: of the block that replaced it */
     uint32_t written_at; /* when the version was written */
 };
 
@@ -24,6 +23,9 @@ void shr_versions_add(struct shr_versions *versions, const struct shr_version_ro
                       bool keep_value);
 int shr_versions_load_history(const struct shr_versions *versions, struct shr_store *store,
                               struct shrewd_error *err);
+/* Of one key there is one. */
+int shr_versions_load_latest(const struct shr_versions *versions, struct shr_store *store,
+                             struct shrewd_error *err);
 void shr_versions_free(struct shr_versions *versions);
 
 #endif

@@ -126,7 +126,7 @@ static void nothing_is_left_of_a_group_that_stopped(void **unused) {
     assert_ok(shr_state_open(&right, plain, &identity, false, err));
     assert_ok(apply_blocks(right, 5, 3, 0, err));
     assert_ok(apply_blocks(right, 8, 4, 2, err));
-    for (unsigned loads = 0; loads <= 4; loads++) {
+    for (unsigned loads = 0; loads <= 5; loads++) {
         for (int anew = 0; anew < 2; anew++) {
             struct gate_store *gate = gate_new();
             gate->kept = true;

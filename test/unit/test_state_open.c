@@ -128,11 +128,51 @@ static void newer_format_is_refused(void **unused) {
     make(dir, 8);
     struct shr_store *store = rocks(dir, false);
     struct shr_batch batch = {0};
-    shr_batch_put(&batch, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\4"));
+    shr_batch_put(&batch, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\5"));
     assert_ok(shr_store_write(store, &batch, true, err));
     assert_fails(shr_state_open(&state, store, NULL, false, err), SHREWD_MISMATCH,
-                 "has format 4 and this shrewd reads format 3");
+                 "has format 5 and this shrewd reads formats 3 to 4");
     shr_batch_free(&batch);
+    remove_dir(dir);
+}
+
+static void write_format(struct shr_store *store, struct shr_bytes row) {
+    struct shr_batch batch = {0};
+    shr_batch_put(&batch, SHR_TABLE_META, TEXT("format"), row);
+    assert_ok(shr_store_write(store, &batch, true, err));
+    shr_batch_free(&batch);
+}
+
+static void assert_format(struct shr_store *store, struct shr_bytes want) {
+    struct shr_buf row = {0};
+    assert_ok(shr_store_get(store, NULL, SHR_TABLE_META, &row, TEXT("format"), err));
+    assert_bytes(shr_buf_bytes(&row), want);
+    shr_buf_free(&row);
+}
+
+/* One of the format before is read as it is, and becomes one of this when it is to be written. */
+static void older_format_is_taken_over(void **unused) {
+    char *dir = make_dir();
+    struct shr_state *state = NULL;
+    struct shr_store *store;
+    make(dir, 8);
+    store = rocks(dir, false);
+    assert_format(store, TEXT("shrewdDB\0\0\0\4"));
+    write_format(store, TEXT("shrewdDB\0\0\0\3"));
+    shr_store_close(store);
+    store = rocks(dir, true);
+    assert_ok(shr_state_open(&state, store, NULL, false, err));
+    assert_format(store, TEXT("shrewdDB\0\0\0\3"));
+    shr_state_close(state);
+    store = rocks(dir, false);
+    assert_ok(shr_state_open(&state, store, NULL, false, err));
+    assert_format(store, TEXT("shrewdDB\0\0\0\4"));
+    apply(state, 9, 1);
+    shr_state_close(state);
+    store = rocks(dir, false);
+    write_format(store, TEXT("shrewdDB\0\0\0\2"));
+    assert_fails(shr_state_open(&state, store, NULL, false, err), SHREWD_MISMATCH,
+                 "has format 2 and this shrewd reads formats 3 to 4");
     remove_dir(dir);
 }
 
@@ -367,6 +407,7 @@ int main(void) {
         cmocka_unit_test(accepted_module_is_recorded),
         cmocka_unit_test(empty_store_needs_an_identity),
         cmocka_unit_test(newer_format_is_refused),
+        cmocka_unit_test(older_format_is_taken_over),
         cmocka_unit_test(fork_reopens),
         cmocka_unit_test(fork_refuses_what_does_not_fit),
         cmocka_unit_test(fork_notices_another_base),
