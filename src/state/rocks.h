@@ -1,5 +1,6 @@
 /* rocks.h: the RocksDB store's own struct, shared by its files: rocks_open.c (options, what a
- * folder holds, opening), store_rocks.c (reading and writing) and rocks_load.c (writing much). */
+ * folder holds, opening), rocks_beside.c (opening while another process writes), store_rocks.c
+ * (reading and writing) and rocks_load.c (writing much). */
 #ifndef SHR_STATE_ROCKS_H
 #define SHR_STATE_ROCKS_H
 
@@ -30,6 +31,12 @@ struct shr_rocks {
 int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *options,
                    struct shrewd_error *err);
 void shr_rocks_free(struct shr_rocks *rocks);
+/* Opens rocks->db, with all else set; RocksDB's message when that fails. */
+char *shr_rocks_open_once(struct shr_rocks *rocks, bool read_only);
+void shr_rocks_close_once(struct shr_rocks *rocks);
+/* rocks_beside.c. Opens rocks->db read-only, as it is at one moment while another process writes.
+ */
+int shr_rocks_open_beside(struct shr_rocks *rocks, struct shrewd_error *err);
 
 /* How many of the first bytes of a ROOT key name its page. */
 size_t shr_rocks_page_bytes(const char *key, size_t len);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KIB ((size_t)1024)
@@ -34,9 +33,6 @@
 #define FRESH_FILES_STOP 56
 #define BACKGROUND_JOBS 2
 #define LOG_HEADERS_ONLY 5 /* rocksdb::InfoLogLevel::HEADER_LEVEL */
-/* A database opened read-only beside its writer may lose a file between listing and opening. */
-#define READ_ONLY_TRIES 5
-#define READ_ONLY_PAUSE_MS 50
 
 int shr_rocks_fail(const char *path, char *message, const char *doing, struct shrewd_error *err) {
     int code = SHREWD_IO;
@@ -384,7 +380,7 @@ static int look(const char *path, enum holding *out, struct shrewd_error *err) {
 
 /* --- Opening --- */
 
-static char *open_once(struct shr_rocks *rocks, bool read_only) {
+char *shr_rocks_open_once(struct shr_rocks *rocks, bool read_only) {
     const char *names[SHR_TABLE_COUNT];
     const rocksdb_options_t *options[SHR_TABLE_COUNT];
     for (int table = 0; table < SHR_TABLE_COUNT; table++) {
@@ -400,7 +396,18 @@ static char *open_once(struct shr_rocks *rocks, bool read_only) {
         rocks->db = rocksdb_open_column_families(rocks->db_options, rocks->path, SHR_TABLE_COUNT,
                                                  names, options, rocks->families, &message);
     }
+    rocks->db = message == NULL ? rocks->db : NULL;
     return message;
+}
+
+void shr_rocks_close_once(struct shr_rocks *rocks) {
+    if (rocks->db != NULL) {
+        for (int table = 0; table < SHR_TABLE_COUNT; table++) {
+            rocksdb_column_family_handle_destroy(rocks->families[table]);
+        }
+        rocksdb_close(rocks->db);
+        rocks->db = NULL;
+    }
 }
 
 /* The logs in a folder: what opening writes out again. */
@@ -447,18 +454,11 @@ static int check_writable(const char *path, struct shrewd_error *err) {
 }
 
 static int open_db(struct shr_rocks *rocks, bool read_only, struct shrewd_error *err) {
-    char *message = open_once(rocks, read_only);
-    for (int tries = 1; message != NULL && read_only && tries < READ_ONLY_TRIES; tries++) {
-        rocksdb_free(message);
-        struct timespec pause = {.tv_nsec = READ_ONLY_PAUSE_MS * 1000000L};
-        nanosleep(&pause, NULL);
-        message = open_once(rocks, read_only);
+    if (read_only) {
+        return shr_rocks_open_beside(rocks, err);
     }
-    if (message != NULL) {
-        rocks->db = NULL;
-        return shr_rocks_fail(rocks->path, message, "cannot open", err);
-    }
-    return 0;
+    char *message = shr_rocks_open_once(rocks, false);
+    return message == NULL ? 0 : shr_rocks_fail(rocks->path, message, "cannot open", err);
 }
 
 int shr_rocks_open(struct shr_rocks *rocks, const struct shr_rocks_options *options,
@@ -528,14 +528,7 @@ void shr_rocks_free(struct shr_rocks *rocks) {
     if (rocks->db != NULL && !rocks->store.read_only) {
         write_out(rocks);
     }
-    for (int table = 0; table < SHR_TABLE_COUNT; table++) {
-        if (rocks->db != NULL) {
-            rocksdb_column_family_handle_destroy(rocks->families[table]);
-        }
-    }
-    if (rocks->db != NULL) {
-        rocksdb_close(rocks->db);
-    }
+    shr_rocks_close_once(rocks);
     if (rocks->db_options != NULL) { /* these are made together */
         rocksdb_writeoptions_destroy(rocks->synced_writes);
         rocksdb_writeoptions_destroy(rocks->writes);

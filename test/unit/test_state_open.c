@@ -400,6 +400,46 @@ static void readers_see_whole_blocks(void **unused) {
     remove_dir(dir);
 }
 
+struct writer {
+    const char *dir;
+    _Atomic bool stop;
+};
+
+static void *write_groups(void *ctx) {
+    struct writer *writer = ctx;
+    struct shr_state *state = NULL;
+    assert_ok(shr_state_open(&state, rocks(writer->dir, false), &mine, false, err));
+    shr_state_set_load_min(state, 1);
+    for (uint32_t height = 9; !atomic_load(&writer->stop); height++) {
+        apply(state, height, 1);
+    }
+    shr_state_close(state);
+    return NULL;
+}
+
+/* Opened read-only while groups are loaded: the whole of a tip's rows, or those of one before. */
+static void read_only_beside_a_writer(void **unused) {
+    char *dir = make_dir();
+    make(dir, 8);
+    struct writer writer = {.dir = dir};
+    pthread_t thread;
+    int bad = 0;
+    assert_int_equal(pthread_create(&thread, NULL, write_groups, &writer), 0);
+    for (int round = 0; round < 60; round++) {
+        struct shr_state *state = NULL;
+        struct shr_reader *reader = NULL;
+        assert_ok(shr_state_open(&state, rocks(dir, true), NULL, false, err));
+        assert_ok(shr_reader_open(&reader, state, err));
+        bad += !consistent(reader);
+        shr_reader_close(reader);
+        shr_state_close(state);
+    }
+    atomic_store(&writer.stop, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(bad, 0);
+    remove_dir(dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identity_is_kept),
@@ -413,6 +453,7 @@ int main(void) {
         cmocka_unit_test(fork_notices_another_base),
         cmocka_unit_test(fork_with_a_module_of_its_own),
         cmocka_unit_test(readers_see_whole_blocks),
+        cmocka_unit_test(read_only_beside_a_writer),
     };
     return cmocka_run_group_tests_name("state_open", tests, NULL, NULL);
 }
