@@ -86,10 +86,14 @@ static int restore_repo(struct shr_daemon *d, const char *dir, const struct shr_
 static int open_or_create(struct shr_daemon *d, const char *dir, struct shrewd_error *err) {
     struct shr_hash genesis;
     int code = open_database(d, dir, 0, NULL, 0, err);
-    if (code == 0 && d->config->accept_module) {
+    bool found = code != SHREWD_NOT_FOUND;
+    if (code == 0 || !found) { /* nothing is written for a start that fails on its port */
+        code = shr_server_may_listen(d->config->host, d->config->port, err);
+    }
+    if (code == 0 && found && d->config->accept_module) {
         code = accept_module(d, dir, err);
     }
-    if (code != SHREWD_NOT_FOUND) {
+    if (code != 0 || found) {
         return code;
     }
     code = open_source(d, err);

@@ -12,14 +12,15 @@
 
 #define BACKLOG 4096
 
-static int try_address(const struct addrinfo *address) {
+static int try_address(const struct addrinfo *address, bool listens) {
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
     }
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+    if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 ||
+        (listens && listen(fd, BACKLOG) != 0)) {
         int saved = errno;
         close(fd);
         errno = saved;
@@ -52,7 +53,9 @@ static const char *advice(int error) {
     }
 }
 
-int shr_http_listen(int *fd, uint16_t *port, const char *host, struct shrewd_error *err) {
+/* A socket that has the address, and listens, or has not been told to yet. */
+static int take_address(int *fd, uint16_t *port, const char *host, bool listens,
+                        struct shrewd_error *err) {
     size_t len = strlen(host);
     bool brackets = len > 2 && host[0] == '[' && host[len - 1] == ']';
     char *name = brackets ? shr_strndup(host + 1, len - 2) : shr_strdup(host);
@@ -73,7 +76,7 @@ int shr_http_listen(int *fd, uint16_t *port, const char *host, struct shrewd_err
     *fd = -1;
     errno = 0;
     for (const struct addrinfo *at = found; *fd < 0 && at != NULL; at = at->ai_next) {
-        *fd = try_address(at);
+        *fd = try_address(at, listens);
     }
     int saved = errno;
     freeaddrinfo(found);
@@ -83,4 +86,17 @@ int shr_http_listen(int *fd, uint16_t *port, const char *host, struct shrewd_err
     }
     *port = port_of(*fd);
     return 0;
+}
+
+int shr_http_listen(int *fd, uint16_t *port, const char *host, struct shrewd_error *err) {
+    return take_address(fd, port, host, true, err);
+}
+
+int shr_server_may_listen(const char *host, uint16_t port, struct shrewd_error *err) {
+    int fd = -1;
+    int code = take_address(&fd, &port, host == NULL ? "127.0.0.1" : host, false, err);
+    if (code == 0) {
+        close(fd);
+    }
+    return code;
 }

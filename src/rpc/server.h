@@ -50,6 +50,9 @@ struct shr_server_options {
  * options. */
 int shr_server_start(struct shr_server **out, struct shrewd *shrewd,
                      const struct shr_server_options *options, struct shrewd_error *err);
+/* Fails as that would, when it could not listen there now: before anything is made for it. Nobody
+ * can connect meanwhile. `host` as in the options. */
+int shr_server_may_listen(const char *host, uint16_t port, struct shrewd_error *err);
 uint16_t shr_server_port(const struct shr_server *server);
 /* Answers what is in hand, then ends. `ms` at most; false when a call was still running then (the
  * server is not freed: its thread still uses it; the process must end, or stop it again later). */

@@ -320,10 +320,19 @@ def test_a_busy_indexer_stops_in_time(chain, daemon):
 
 
 def test_a_taken_port(chain, daemon):
+    """Found before anything is made that the next start would have to go on with."""
     first = daemon("minimal", node=chain).start()
-    second = daemon("minimal", node=chain, port=first.port)
-    second.spawn()
-    assert second.wait_exit() == FAILURE and str(first.port) in second.log()
+    says = f"cannot listen on 127.0.0.1:{first.port}: Address already in use: another process has"
+    for url in (chain.url, "http://127.0.0.1:1"):  # the second is not even asked
+        second = daemon("minimal", node=chain, port=first.port)
+        second.flags["daemon_rpc_url"] = url
+        assert second.spawn().wait_exit() == FAILURE and says in second.log()
+        assert not second.db.exists()
+    old = index(daemon, "minimal", chain, 5)
+    other = daemon("balances", db=old.db, node=chain, port=first.port, accept_module=True)
+    assert other.spawn().wait_exit() == FAILURE and says in other.log()
+    old.flags["exit_at"] = 6
+    assert old.spawn().wait_exit() == OK, old.log()  # it still is the old module's
 
 
 # -- where settings come from

@@ -369,6 +369,11 @@ static void test_start_errors(void **state) {
     char part[60];
     snprintf(part, sizeof part, "cannot listen on 127.0.0.1:%u: Address already in use", port);
     check_refused(&(struct shr_server_options){.port = port}, part);
+    struct shrewd_error early = {0};
+    assert_int_equal(shr_server_may_listen(NULL, port, &early), SHREWD_IO);
+    assert_non_null(strstr(early.message, part));
+    assert_int_equal(shr_server_may_listen("no.such.host.invalid", 1, &early), SHREWD_INVALID);
+    assert_int_equal(shr_server_may_listen("127.0.0.1", 0, &early), 0);
     check_refused(&(struct shr_server_options){.host = "no.such.host.invalid", .port = 1},
                   "no.such.host.invalid:1");
     check_refused(&(struct shr_server_options){.host = "192.0.2.1"}, "192.0.2.1:0");
