@@ -108,18 +108,34 @@ static void format_eta(char *out, size_t size, double seconds) {
     }
 }
 
-static void draw_bar(uint32_t tip, uint32_t node_tip, struct rates rates, const char *eta) {
+static void draw_bar(uint32_t tip, uint32_t node_tip, const char *how) {
     char bar[BAR_WIDTH + 1];
     double done = node_tip == 0 ? 0 : (double)tip / node_tip;
     for (int i = 0; i < BAR_WIDTH; i++) {
         bar[i] = (double)i < done * BAR_WIDTH ? '#' : '.';
     }
     bar[BAR_WIDTH] = 0;
-    fprintf(stderr,
-            "\r[%s] %" PRIu32 " of %" PRIu32
-            " (%.1f%%)  %.1f blocks/s  %.2f MB/s  ETA %s  slowest: %s\033[K",
-            bar, tip, node_tip, done * 100, rates.blocks_per_s, rates.mb_per_s, eta, rates.slowest);
+    fprintf(stderr, "\r[%s] %" PRIu32 " of %" PRIu32 " (%.1f%%)  %s\033[K", bar, tip, node_tip,
+            done * 100, how);
     fflush(stderr);
+}
+
+/* How fast it goes, `left` blocks below the node's tip, or why it does not. */
+static void format_how(char *out, size_t size, const struct shr_report_state *report,
+                       struct rates rates, double left) {
+    struct shrewd_error trouble;
+    const char *gap = report->bar ? "  " : ", ";
+    char eta[32], busy[32] = "";
+    if (shr_progress_trouble(report->progress, &trouble)) {
+        snprintf(out, size, "waits for space on the disk");
+        return;
+    }
+    format_eta(eta, sizeof eta, rates.blocks_per_s > 0 ? left / rates.blocks_per_s : -1);
+    if (!report->bar) {
+        snprintf(busy, sizeof busy, " (%.0f%% busy)", 100 * (rates.busy > 1 ? 1 : rates.busy));
+    }
+    snprintf(out, size, "%.1f blocks/s%s%.2f MB/s%sETA %s%sslowest: %s%s", rates.blocks_per_s, gap,
+             rates.mb_per_s, gap, eta, gap, rates.slowest, busy);
 }
 
 void shr_progress_show(struct shr_report_state *report) {
@@ -144,18 +160,13 @@ void shr_progress_show(struct shr_report_state *report) {
         return;
     }
     struct rates rates = take_sample(report, now);
-    char eta[32];
-    double left = node_tip > tip ? node_tip - tip : 0;
-    format_eta(eta, sizeof eta, rates.blocks_per_s > 0 ? left / rates.blocks_per_s : -1);
+    char how[160];
+    format_how(how, sizeof how, report, rates, node_tip > tip ? node_tip - tip : 0);
     if (report->bar) {
-        draw_bar(tip, node_tip, rates, eta);
+        draw_bar(tip, node_tip, how);
     } else if (!news) {
-        shr_info("index",
-                 "block %" PRIu32 " of %" PRIu32
-                 " (%.1f%%), %.1f blocks/s, %.2f MB/s, ETA %s, slowest: "
-                 "%s (%.0f%% busy)",
-                 tip, node_tip, node_tip == 0 ? 0 : 100.0 * tip / node_tip, rates.blocks_per_s,
-                 rates.mb_per_s, eta, rates.slowest, 100 * (rates.busy > 1 ? 1 : rates.busy));
+        shr_info("index", "block %" PRIu32 " of %" PRIu32 " (%.1f%%), %s", tip, node_tip,
+                 node_tip == 0 ? 0 : 100.0 * tip / node_tip, how);
     }
 }
 
