@@ -1,4 +1,5 @@
 """Snapshots: taken from a running daemon under load, restored elsewhere over HTTP, continued."""
+import concurrent.futures
 import functools
 import json
 import pathlib
@@ -38,20 +39,23 @@ def snapshot(chain, tmp_path_factory):
         stop = threading.Event()
 
         def ask():
-            rpc = Rpc(daemon.port)
+            rpc, asked = Rpc(daemon.port), 0
             while not stop.is_set():
                 rpc.call("metashrew_view", "totals", "0x", "latest")
+                asked += 1
+            return asked
 
-        clients = [threading.Thread(target=ask) for _ in range(4)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            clients = [pool.submit(ask) for _ in range(4)]
+            try:
+                daemon.wait_tip(chain)
+                wanted = chain.height() // 25 * 25
+                wait_for(f"a snapshot of block {wanted}",
+                         lambda: manifest(folder).get("height") == wanted)
+            finally:
+                stop.set()
         for client in clients:
-            client.start()
-        daemon.wait_tip(chain)
-        wanted = chain.height() // 25 * 25
-        wait_for(f"a snapshot of block {wanted}",
-                 lambda: manifest(folder).get("height") == wanted)
-        stop.set()
-        for client in clients:
-            client.join()
+            assert client.result() > 0, "no view was answered"
         said = json.loads(daemon.rpc.call("metashrew_snapshot"))
         assert said["enabled"] is True and said["last_snapshot_height"] == wanted
         assert daemon.stop()[0] == 0
