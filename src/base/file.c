@@ -58,10 +58,11 @@ static int write_all(int fd, struct shr_bytes bytes) {
     return 0;
 }
 
-int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error *err) {
+int shr_file_write_mode(const char *path, struct shr_bytes bytes, unsigned mode,
+                        struct shrewd_error *err) {
     char *staged = shr_asprintf("%s.%ld.tmp", path, (long)getpid());
     int code = 0;
-    int fd = open(staged, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(staged, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0) {
         code = shr_fail_errno(err, SHREWD_IO, "cannot create '%s'", staged);
         goto out;
@@ -75,6 +76,10 @@ int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error
 out:
     free(staged);
     return code;
+}
+
+int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error *err) {
+    return shr_file_write_mode(path, bytes, 0600, err);
 }
 
 /* A new folder outlives a power cut only once the folder it is in has been synced. A file system
@@ -92,7 +97,7 @@ static void sync_parent(const char *path) {
     free(parent);
 }
 
-int shr_dir_make(const char *path, struct shrewd_error *err) {
+int shr_dir_make_mode(const char *path, unsigned mode, struct shrewd_error *err) {
     char *copy = shr_strdup(path);
     int code = 0;
     for (char *at = copy + 1; code == 0; at++) {
@@ -101,7 +106,7 @@ int shr_dir_make(const char *path, struct shrewd_error *err) {
         }
         char kept = *at;
         *at = 0;
-        bool made = mkdir(copy, 0700) == 0;
+        bool made = mkdir(copy, mode) == 0;
         if (!made && errno != EEXIST) {
             code = shr_fail_errno(err, SHREWD_IO, "cannot make the folder '%s'", copy);
         } else if (made || kept == 0) { /* the last one may be of a run that was cut short */
@@ -118,6 +123,10 @@ int shr_dir_make(const char *path, struct shrewd_error *err) {
     }
     free(copy);
     return code;
+}
+
+int shr_dir_make(const char *path, struct shrewd_error *err) {
+    return shr_dir_make_mode(path, 0700, err);
 }
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {

@@ -9,8 +9,13 @@
 int shr_file_read(struct shr_buf *out, const char *path, size_t max, struct shrewd_error *err);
 /* Replaces the file atomically (temporary file, fsync, rename), mode 0600. */
 int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error *err);
+/* The same with another mode, less the umask. */
+int shr_file_write_mode(const char *path, struct shr_bytes bytes, unsigned mode,
+                        struct shrewd_error *err);
 /* Makes a folder and its parents, mode 0700 for those it makes, durable; fine when it exists. */
 int shr_dir_make(const char *path, struct shrewd_error *err);
+/* The same with another mode, less the umask. */
+int shr_dir_make_mode(const char *path, unsigned mode, struct shrewd_error *err);
 /* Deletes a folder and everything in it; fine when it is absent. */
 int shr_dir_remove(const char *path, struct shrewd_error *err);
 /* Makes what was renamed or made in a folder last through a power cut. */
