@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "snapshot/base.h"
+#include "snapshot/held.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,6 +22,7 @@ struct creation {
     const char *dir;
     uint32_t height;
     struct shr_manifest manifest;
+    bool dropped; /* parts that the manifest on disk still names */
     size_t new_parts;
     struct shr_stop *stop;
 };
@@ -43,63 +45,6 @@ static int lock_dir(int *fd, const char *dir, struct shrewd_error *err) {
     return code;
 }
 
-static int check_identity(const struct shr_identity *held, const struct shr_identity *ours,
-                          const char *dir, struct shrewd_error *err) {
-    if (shr_hash_eq(&held->genesis, &ours->genesis) &&
-        shr_hash_eq(&held->module_hash, &ours->module_hash) &&
-        held->start_height == ours->start_height) {
-        return 0;
-    }
-    return shr_fail(err, SHREWD_MISMATCH,
-                    "the snapshot in '%s' is of another chain, module or start height than the "
-                    "database; give another folder",
-                    dir);
-}
-
-/* Whether the part ends with a block that we have too. */
-static int still_ours(const struct creation *c, const struct shr_part *part, bool *ours,
-                      struct shrewd_error *err) {
-    struct shr_block_record block;
-    *ours = false;
-    if (part->to > c->height) {
-        return 0;
-    }
-    int code = shr_reader_block(c->reader, &block, part->to, err);
-    *ours = code == 0 && shr_hash_eq(&block.hash, &part->block) &&
-            block.has_root == part->has_root && shr_hash_eq(&block.root, &part->root);
-    return code;
-}
-
-static void begin_anew(struct creation *c) {
-    struct shr_identity identity = c->manifest.identity;
-    shr_manifest_free(&c->manifest);
-    c->manifest.identity = identity;
-}
-
-/* Without the parts that a reorg has outdated. */
-static int drop_outdated(struct creation *c, struct shrewd_error *err) {
-    bool ours = false;
-    int code = 0;
-    while (code == 0 && c->manifest.n_parts > 0) {
-        code = still_ours(c, &c->manifest.parts[c->manifest.n_parts - 1], &ours, err);
-        if (code != 0 || ours) {
-            break;
-        }
-        c->manifest.n_parts--;
-    }
-    if (code == 0 && c->manifest.n_parts == 0 && c->manifest.n_base > 0) {
-        code = still_ours(c, &c->manifest.base[0], &ours, err);
-        if (code == 0 && !ours) {
-            shr_warn("snapshot",
-                     "the one in '%s' begins with a block %" PRIu32
-                     " that is not the database's, or above what is wanted: begun anew",
-                     c->dir, c->manifest.base[0].to);
-            begin_anew(c);
-        }
-    }
-    return code;
-}
-
 /* What is in the folder already, as far as it is of our chain. */
 static int load(struct creation *c, const struct shr_identity *identity, struct shrewd_error *err) {
     int code = shr_manifest_read(&c->manifest, c->dir, err);
@@ -107,8 +52,9 @@ static int load(struct creation *c, const struct shr_identity *identity, struct 
         c->manifest.identity = *identity;
         return 0;
     }
-    code = code != 0 ? code : check_identity(&c->manifest.identity, identity, c->dir, err);
-    return code != 0 ? code : drop_outdated(c, err);
+    code = code != 0 ? code : shr_held_check(&c->manifest, identity, c->dir, err);
+    return code != 0 ? code
+                     : shr_held_keep(&c->manifest, c->reader, c->height, c->dir, &c->dropped, err);
 }
 
 /* Of a pruned database, when there is nothing that goes on to where blocks are held. */
@@ -124,7 +70,7 @@ static int add_base(struct creation *c, struct shrewd_error *err) {
                  " wrote was pruned since: begun anew, with the state after block %" PRIu32
                  "; to go on instead, prune less or take it more often",
                  c->dir, last->to, oldest, oldest);
-        begin_anew(c);
+        shr_held_clear(&c->manifest);
     }
     int code =
         shr_base_write(&c->manifest, c->dir, c->reader, oldest, PART_RAW_BYTES, c->stop, err);
@@ -145,12 +91,24 @@ static int add_parts(struct creation *c, struct shrewd_error *err) {
             code = shr_manifest_write(c->dir, &c->manifest, err);
         }
     }
+    /* Nothing had to be added: then it still names what is about to be deleted. */
+    if (code == 0 && c->dropped && c->new_parts == 0) {
+        code = shr_manifest_write(c->dir, &c->manifest, err);
+    }
     return code;
 }
 
+/* As shr_part_name makes them: other files of the folder are not ours. */
 static bool is_part_name(const char *name) {
-    size_t len = strlen(name);
-    return len > 4 && strcmp(name + len - 4, ".zst") == 0;
+    const char *at = strncmp(name, "base-", 5) == 0 ? name + 5 : name;
+    for (int i = 0; i < 2; i++) {
+        size_t digits = strspn(at, "0123456789");
+        if (digits < 5 || at[digits] != '-') {
+            return false;
+        }
+        at += digits + 1;
+    }
+    return strspn(at, "0123456789abcdef") == 16 && strcmp(at + 16, ".zst") == 0;
 }
 
 static bool has_name(const struct shr_part *parts, size_t n, const char *name) {
@@ -224,6 +182,23 @@ int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const
     if (lock >= 0) {
         close(lock);
     }
+    return code;
+}
+
+int shr_snap_height(uint32_t *out, struct shr_state *state, const char *dir,
+                    struct shrewd_error *err) {
+    struct shr_manifest manifest;
+    struct shr_identity identity;
+    *out = 0;
+    int code = shr_manifest_read(&manifest, dir, err);
+    if (code != 0) {
+        return code == SHREWD_NOT_FOUND ? 0 : code;
+    }
+    shr_state_identity(state, &identity);
+    code = shr_held_check(&manifest, &identity, dir, err);
+    const struct shr_part *last = shr_manifest_last(&manifest);
+    *out = code != 0 || last == NULL ? 0 : last->to;
+    shr_manifest_free(&manifest);
     return code;
 }
 

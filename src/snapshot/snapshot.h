@@ -18,13 +18,24 @@ struct shr_snap_summary {
     uint64_t bytes;          /* of all parts */
 };
 
-/* Brings the snapshot in `dir` (made when absent) up to `height` (UINT32_MAX: the tip). Parts that
- * a reorg has outdated are replaced. A pruned database's begins with the state after its oldest
- * height (base.h); so does one, with a warning, when pruning has passed the end of what is there.
- * SHREWD_MISMATCH: what is there is of another chain or module; SHREWD_PRUNED: the height is gone;
- * SHREWD_LOCKED: another process writes there; SHREWD_UNSUPPORTED: a fork. */
+/* Of folders that are made for one, and those above them, less the umask. */
+#define SHR_SNAP_DIR_MODE 0755u
+
+/* Brings the snapshot in `dir` (made when absent) up to `height` (UINT32_MAX: the tip). Parts of
+ * blocks that a reorg has taken back are replaced, with a warning; no others are. A pruned
+ * database's begins with the state after its oldest height (base.h); so does one, with a warning,
+ * when pruning has passed the end of what is there. SHREWD_MISMATCH: what is there is of another
+ * chain, module or start, or has state roots where the state has none, or the other way round;
+ * SHREWD_INVALID: it ends above `height`; SHREWD_ABOVE_TIP: above the tip, or `height` is;
+ * SHREWD_PRUNED: the height is gone; SHREWD_LOCKED: another process writes there;
+ * SHREWD_UNSUPPORTED: a fork. */
 int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const char *dir,
                     uint32_t height, struct shr_stop *stop, struct shrewd_error *err);
+
+/* The height that the snapshot in `dir` ends with; 0 when there is none, or no part yet.
+ * SHREWD_MISMATCH as above; SHREWD_CORRUPT. */
+int shr_snap_height(uint32_t *out, struct shr_state *state, const char *dir,
+                    struct shrewd_error *err);
 
 /* What a manifest says, which has a part. */
 void shr_snap_sum_up(struct shr_snap_summary *out, const struct shr_manifest *manifest,

@@ -5,6 +5,7 @@
 #include "state_help.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "snapshot/snapshot.h"
 
 #include <fcntl.h>
@@ -28,10 +29,11 @@ static inline struct shr_identity identity(void) {
     return out;
 }
 
-/* Blocks up to and with `last`, the same for the same branch. */
-static inline void grow(struct shr_state *state, uint32_t last, uint32_t branch) {
+/* Blocks up to and with `last`, the same for the same branch; in an empty state from `first` on. */
+static inline void grow_from(struct shr_state *state, uint32_t first, uint32_t last,
+                             uint32_t branch) {
     struct shr_block_record tip;
-    uint32_t height = shr_state_tip(state, &tip, NULL) == 0 ? tip.height + 1 : 3;
+    uint32_t height = shr_state_tip(state, &tip, NULL) == 0 ? tip.height + 1 : first;
     for (; height <= last; height++) {
         struct rng rng = {.state = height * 1000u + branch};
         struct shr_buf keys[30] = {{0}}, values[30] = {{0}};
@@ -50,6 +52,10 @@ static inline void grow(struct shr_state *state, uint32_t last, uint32_t branch)
             shr_buf_free(&values[i]);
         }
     }
+}
+
+static inline void grow(struct shr_state *state, uint32_t last, uint32_t branch) {
+    grow_from(state, 3, last, branch);
 }
 
 static inline struct shr_state *memory_state(void) {
@@ -111,6 +117,31 @@ static inline void assert_same_from(struct shr_state *a, struct shr_state *b, ui
 
 static inline void assert_same(struct shr_state *a, struct shr_state *b) {
     assert_same_from(a, b, 3);
+}
+
+static inline void prune(struct shr_state *state, uint32_t oldest) {
+    struct shr_prune_step step = {.more = true};
+    while (step.more) {
+        assert_ok(shr_state_prune(state, oldest, 100, &step, err));
+    }
+    assert_int_equal(shr_state_oldest(state), oldest);
+}
+
+static inline struct shr_state *pruned_state(uint32_t tip, uint32_t oldest) {
+    struct shr_state *state = memory_state();
+    grow(state, tip, 0);
+    prune(state, oldest);
+    return state;
+}
+
+/* The warnings, once shr_log_set_sink has take_log. */
+static char said[4096];
+
+static inline void take_log(void *ctx, enum shr_log_level level, const char *room,
+                            const char *message) {
+    if (level == SHR_LOG_WARN) {
+        snprintf(said + strlen(said), sizeof said - strlen(said), "%s: %s\n", room, message);
+    }
 }
 
 struct place {

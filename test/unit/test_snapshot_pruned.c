@@ -1,24 +1,8 @@
 /* Snapshots of pruned databases: what they hold, how they grow, and what is refused. */
 #include "snapshot_help.h"
 
-#include "base/log.h"
 #include "snapshot/base.h"
 #include "state/check.h"
-
-static void prune(struct shr_state *state, uint32_t oldest) {
-    struct shr_prune_step step = {.more = true};
-    while (step.more) {
-        assert_ok(shr_state_prune(state, oldest, 100, &step, err));
-    }
-    assert_int_equal(shr_state_oldest(state), oldest);
-}
-
-static struct shr_state *pruned_state(uint32_t tip, uint32_t oldest) {
-    struct shr_state *state = memory_state();
-    grow(state, tip, 0);
-    prune(state, oldest);
-    return state;
-}
 
 static void found_one(void *ctx, const struct shr_check_finding *finding) {
     fail_msg("%s: expected %s, found %s", shr_check_table(finding->table), finding->expected,
@@ -124,15 +108,6 @@ static void a_whole_one_grows_on(void **unused) {
     shr_state_close(whole);
     shr_state_close(ours);
     drop_place(&place);
-}
-
-/* What was said. */
-static char said[4096];
-
-static void take_log(void *ctx, enum shr_log_level level, const char *room, const char *message) {
-    if (level == SHR_LOG_WARN) {
-        snprintf(said + strlen(said), sizeof said - strlen(said), "%s: %s\n", room, message);
-    }
 }
 
 static void begins_anew_when_pruning_passed_the_end(void **unused) {

@@ -1,0 +1,117 @@
+"""A snapshot's folder: whose it is, what it is never made into, who may read it, and what is left
+beside a database's place when there was nothing to restore."""
+import configparser
+import json
+import os
+import pathlib
+import re
+import signal
+import stat
+
+import pytest
+
+from harness import paths
+from harness.daemon import Daemon, dump, shrewd
+from harness.process import wait_for
+from harness.web import Server
+
+TIP = 60
+OK, FAILURE, USAGE, DATABASE, UNREACHABLE = 0, 1, 2, 3, 4
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def chain(node):
+    node.mine(TIP)
+    return node
+
+
+def index(module, chain, height=TIP, **flags):
+    with Daemon(paths.guest(module), node=chain, exit_at=height, **flags) as one:
+        one.spawn()
+        assert one.wait_exit() == OK, one.log()
+        return one.db
+
+
+@pytest.fixture(scope="module")
+def databases(chain, tmp_path_factory):
+    """Databases that no test changes: of two modules, of fewer blocks, and without state roots."""
+    folder = tmp_path_factory.mktemp("databases")
+    return {
+        "minimal": index("minimal", chain, db=folder / "minimal"),
+        "behind": index("minimal", chain, TIP // 2, db=folder / "behind"),
+        "balances": index("balances", chain, db=folder / "balances"),
+        "late": index("minimal", chain, db=folder / "late", start_block=5),
+        "rootless": index("minimal", chain, db=folder / "rootless", state_root="off"),
+    }
+
+
+def create(folder, db, *more, check=OK, **how):
+    return shrewd("snapshot", "create", folder, "--db-path", db, *more, check=check, **how)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def module_hash(name):
+    return json.loads(shrewd("inspect", paths.guest(name), "--json", check=OK).stdout)["sha256"]
+
+
+# -- what it is never made into
+
+def test_it_is_never_cut_back(databases, tmp_path):
+    create(tmp_path / "s", databases["minimal"], "--height", 20)
+    create(tmp_path / "s", databases["minimal"])
+    before = files(tmp_path / "s")
+    less = create(tmp_path / "s", databases["minimal"], "--height", TIP - 10, check=USAGE)
+    behind = create(tmp_path / "s", databases["behind"], check=FAILURE)
+    for done, word in ((less, f"height of {TIP} or more instead of {TIP - 10}"),
+                       (behind, f"those up to {TIP // 2}")):
+        assert str(tmp_path / "s") in done.stderr and word in done.stderr
+        assert f"up to {TIP}" in done.stderr and "another folder" in done.stderr
+        assert files(tmp_path / "s") == before
+    again = create(tmp_path / "s", databases["minimal"], "--height", TIP, "--json")
+    again = json.loads(again.stdout)
+    assert again["parts"] == 2 and again["new_parts"] == 0 and files(tmp_path / "s") == before
+
+
+@pytest.mark.parametrize("held, ours", [("minimal", "rootless"), ("rootless", "minimal"),
+                                        ("balances", "minimal")])
+def test_it_is_never_anothers(databases, tmp_path, held, ours):
+    create(tmp_path / "s", databases[held])
+    before = files(tmp_path / "s")
+    done = create(tmp_path / "s", databases[ours], check=DATABASE)
+    assert str(tmp_path / "s") in done.stderr and "another folder" in done.stderr
+    assert files(tmp_path / "s") == before
+
+
+def test_files_of_others_stay(databases, tmp_path):
+    (tmp_path / "s").mkdir()
+    for name in ("backup.zst", "000000000-000000060.zst", "notes"):
+        (tmp_path / "s" / name).write_text("kept")
+    create(tmp_path / "s", databases["minimal"])
+    for name in ("backup.zst", "000000000-000000060.zst", "notes"):
+        assert (tmp_path / "s" / name).read_text() == "kept"
+
+
+def test_blocks_that_a_reorg_took_back_go_and_that_is_said(chain, daemon, tmp_path):
+    one = daemon("minimal", node=chain).start()
+    one.wait_tip(chain)
+    tip = chain.height()
+    for height in (tip - 20, tip - 2, tip):
+        create(tmp_path / "s", one.db, "--height", height)
+    back, _ = chain.reorg(5, length=7)
+    one.wait_tip(chain)
+    kept = create(tmp_path / "s", one.db, "--height", tip - 20, "--json")
+    assert "2 parts" in kept.stderr and f"blocks {tip - 19} to {tip}" in kept.stderr
+    assert "reorg" in kept.stderr and str(tmp_path / "s") in kept.stderr
+    assert json.loads(kept.stdout)["parts"] == 1
+    shrewd("snapshot", "verify", tmp_path / "s", check=OK)
+    assert len(list((tmp_path / "s").glob("*.zst"))) == 1
+    grown = create(tmp_path / "s", one.db, "--json")
+    assert grown.stderr == "" and json.loads(grown.stdout)["new_parts"] == 1
+    shrewd("snapshot", "restore", tmp_path / "s", "--db-path", tmp_path / "db", check=OK)
+    assert dump(tmp_path / "db") == dump(one.db)
+    assert one.stop()[0] == OK
+    chain.rpc.reconsiderblock(back)
