@@ -195,6 +195,16 @@ static int check_prune(const struct shr_config *config, struct shrewd_error *err
     return 0;
 }
 
+/* A fork holds a part of the blocks only: there is no snapshot to be made of it. */
+static int check_snapshots(const struct shr_config *config, struct shrewd_error *err) {
+    return config->snapshot_directory == NULL || config->fork == NULL
+               ? 0
+               : shr_fail(err, SHREWD_INVALID,
+                          "--snapshot-directory: a database made with --fork cannot be made a "
+                          "snapshot of; leave one out, or keep one of the database that it reads "
+                          "through to");
+}
+
 /* Flags of other commands, set in the environment or a shared file, are not looked at. */
 static int parse_all(struct shr_config *out, const struct shr_settings *settings,
                      const struct shr_command *command, struct shrewd_error *err) {
@@ -223,6 +233,7 @@ static int parse_all(struct shr_config *out, const struct shr_settings *settings
                         out->exit_at, out->start_block);
     }
     int code = check_prune(out, err);
+    code = code != 0 ? code : check_snapshots(out, err);
     bool budget = shr_option_applies(shr_option_find("memory-mb", strlen("memory-mb")), command);
     return code != 0 ? code : shr_config_memory(out, budget, err);
 }

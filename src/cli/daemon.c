@@ -65,8 +65,8 @@ static int restore_repo(struct shr_daemon *d, const char *dir, const struct shr_
     struct shr_snap_summary done;
     int code = shr_snapshot_fetch(&done, d->config, dir, d->config->repo, genesis, d->stop, err);
     if (code == 0) {
-        shr_info("snapshot", "restored '%s': %zu parts, up to block %" PRIu32, d->config->repo,
-                 done.parts, done.height);
+        shr_info("snapshot", "restored '%s': %zu part%s, up to block %" PRIu32, d->config->repo,
+                 done.parts, done.parts == 1 ? "" : "s", done.height);
         code = open_database(d, dir, 0, NULL, 0, err);
     } else if (code == SHREWD_NOT_FOUND || code == SHREWD_NODE || code == SHREWD_NODE_BUSY) {
         shr_warn("snapshot", "--repo: %s: indexing from the start instead", err->message);

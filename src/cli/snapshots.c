@@ -99,6 +99,16 @@ static uint32_t due(struct shr_snapshots *s) {
     return height > atomic_load(&s->height) && height >= identity.start_height ? height : 0;
 }
 
+/* Whether another process has taken it that far, or further, meanwhile. */
+static bool is_there(struct shr_snapshots *s, uint32_t height) {
+    uint32_t held = 0;
+    if (shr_snap_height(&held, s->state, s->dir, NULL) != 0 || held < height) {
+        return false;
+    }
+    atomic_store(&s->height, held);
+    return true;
+}
+
 static bool take(struct shr_snapshots *s, uint32_t height) {
     struct shr_snap_summary done;
     struct shrewd_error err = {0};
@@ -106,10 +116,11 @@ static bool take(struct shr_snapshots *s, uint32_t height) {
     if (code == 0) {
         atomic_store(&s->height, height);
         s->failed = false;
-        shr_info("snapshot", "'%s' has %zu parts (%zu new), up to block %" PRIu32, s->dir,
-                 done.parts, done.new_parts, height);
-    } else if (code == SHREWD_PRUNED) { /* the tip has gone on meanwhile: another one is due */
-        return true;
+        shr_info("snapshot", "'%s' has %zu part%s (%zu new), up to block %" PRIu32, s->dir,
+                 done.parts, done.parts == 1 ? "" : "s", done.new_parts, height);
+    } else if (code == SHREWD_PRUNED ||
+               ((code == SHREWD_INVALID || code == SHREWD_ABOVE_TIP) && is_there(s, height))) {
+        return true; /* the tip, or the folder, has gone on meanwhile: another one is due */
     } else if (code != SHREWD_STOPPED && !s->failed) {
         shr_warn("snapshot", "no snapshot of block %" PRIu32 ": %s; trying again every minute",
                  height, err.message);
@@ -138,10 +149,11 @@ static void *grow(void *arg) {
 
 int shr_snapshots_start(struct shr_snapshots **out, struct shr_state *state, const char *dir,
                         uint32_t interval, struct shr_stop *stop, struct shrewd_error *err) {
-    struct shr_manifest manifest;
-    int code = shr_dir_make(dir, err);
+    uint32_t height = 0;
+    int code = shr_snap_height(&height, state, dir, err);
+    code = code != 0 ? code : shr_dir_make_mode(dir, SHR_SNAP_DIR_MODE, err);
     if (code != 0) {
-        return code;
+        return shr_fail_in(err, code, "--snapshot-directory");
     }
     struct shr_snapshots *s = shr_alloc(sizeof *s);
     s->state = state;
@@ -149,11 +161,7 @@ int shr_snapshots_start(struct shr_snapshots **out, struct shr_state *state, con
     s->stop = stop;
     s->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->dir = shr_strdup(dir);
-    if (shr_manifest_read(&manifest, dir, NULL) == 0) {
-        const struct shr_part *last = shr_manifest_last(&manifest);
-        atomic_store(&s->height, last == NULL ? 0 : last->to);
-        shr_manifest_free(&manifest);
-    }
+    atomic_store(&s->height, height);
     if (s->bell < 0) {
         code = shr_fail_errno(err, SHREWD_IO, "cannot make an eventfd");
     } else {

@@ -15,7 +15,8 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
 struct shr_snapshots;
 
 /* Starts a thread of low priority that brings the snapshot in `dir` up to each height that
- * `interval` divides, once the tip is there. Borrows state and stop. */
+ * `interval` divides, once the tip is there. What is in `dir` must be a snapshot of the state, or
+ * none: SHREWD_MISMATCH, SHREWD_CORRUPT. Borrows state and stop. */
 int shr_snapshots_start(struct shr_snapshots **out, struct shr_state *state, const char *dir,
                         uint32_t interval, struct shr_stop *stop, struct shrewd_error *err);
 /* The tip has moved. Any thread; costs little. NULL is fine. */

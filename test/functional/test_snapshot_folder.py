@@ -58,6 +58,68 @@ def module_hash(name):
     return json.loads(shrewd("inspect", paths.guest(name), "--json", check=OK).stdout)["sha256"]
 
 
+# -- whose it is
+
+@pytest.mark.parametrize("held, ours, words", [
+    ("balances", {}, ["module"]),
+    ("late", {}, ["starts at block 5", "at block 0"]),
+    ("minimal", {"state_root": "off"}, ["state roots", "none"]),
+    ("rootless", {}, ["state roots", "none"]),
+])
+def test_a_daemon_refuses_anothers_folder_at_its_start(chain, databases, daemon, tmp_path, held,
+                                                       ours, words):
+    create(tmp_path / "s", databases[held])
+    before = files(tmp_path / "s")
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", **ours)
+    one.spawn()
+    assert one.wait_exit() == DATABASE, one.log()
+    for word in ["--snapshot-directory", str(tmp_path / "s"), "another folder", *words]:
+        assert word in one.log()
+    if held == "balances":
+        assert module_hash("balances") in one.log() and module_hash("minimal") in one.log()
+    assert files(tmp_path / "s") == before
+
+
+def test_a_daemon_refuses_a_damaged_folder_at_its_start(chain, databases, daemon, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    with open(tmp_path / "s" / "manifest.json", "r+b") as manifest:
+        manifest.write(b"[")
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s")
+    one.spawn()
+    assert one.wait_exit() == DATABASE, one.log()
+    assert "--snapshot-directory" in one.log() and "manifest.json" in one.log()
+
+
+def test_a_daemon_goes_on_with_its_own(chain, databases, daemon, tmp_path):
+    create(tmp_path / "s", databases["behind"])
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", snapshot_interval=1000)
+    one.start().wait_tip(chain)
+    assert one.snapshot()["last_snapshot_height"] == TIP // 2
+
+
+def test_a_daemon_takes_note_of_what_others_added(chain, daemon, tmp_path):
+    """The snapshot is beyond the height that is due when the daemon comes to it."""
+    start = chain.height()
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s",
+                 snapshot_interval=start + 5)
+    one.start().wait_tip(chain)
+    one.process.send_signal(signal.SIGSTOP)
+    chain.mine(10)
+    create(tmp_path / "s", index("minimal", chain, start + 10, db=tmp_path / "db"))
+    before = files(tmp_path / "s")
+    one.process.send_signal(signal.SIGCONT)
+    wait_for("the height", lambda: one.snapshot()["last_snapshot_height"] == start + 10)
+    assert files(tmp_path / "s") == before and "WARN" not in one.log()
+
+
+def test_a_fork_keeps_no_snapshot(databases, tmp_path):
+    done = shrewd("run", "--indexer", paths.guest("minimal"), "--db-path", tmp_path / "db",
+                  "--blocks", tmp_path, "--fork", databases["minimal"], "--snapshot-directory",
+                  tmp_path / "s", check=USAGE)
+    assert "--fork" in done.stderr and "--snapshot-directory" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
 # -- what it is never made into
 
 def test_it_is_never_cut_back(databases, tmp_path):
@@ -115,3 +177,11 @@ def test_blocks_that_a_reorg_took_back_go_and_that_is_said(chain, daemon, tmp_pa
     assert dump(tmp_path / "db") == dump(one.db)
     assert one.stop()[0] == OK
     chain.rpc.reconsiderblock(back)
+
+
+def test_one_part_is_no_parts(chain, databases, daemon, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    one = daemon("minimal", node=chain, repo=tmp_path / "s")
+    one.start()
+    wait_for("the log", lambda: "restored '" in one.log())
+    assert "1 part, up to block" in one.log() and "1 parts" not in one.log()

@@ -436,6 +436,8 @@ static void test_prune(void **state) {
         "give 1020 at least, or 0");
     assert_refused("run --indexer m --db-path d --daemon-rpc-url u --prune 500 --fork f",
                    "--prune: a database made with --fork cannot");
+    assert_refused("run --indexer m --db-path d --daemon-rpc-url u --fork f --snapshot-directory s",
+                   "--snapshot-directory: a database made with --fork cannot");
     assert_refused("run --indexer m --db-path d --daemon-rpc-url u --prune 500 "
                    "--snapshot-directory s",
                    "--prune: 500 is too few: a snapshot goes on every 1000 blocks");
@@ -447,10 +449,8 @@ static void test_prune(void **state) {
                      0);
     assert_int_equal(config.prune, 120);
     shr_config_free(&config);
-    assert_int_equal(load(&config,
-                          "run --indexer m --db-path d --daemon-rpc-url u --prune 0 --fork f "
-                          "--snapshot-directory s"),
-                     0);
+    assert_int_equal(
+        load(&config, "run --indexer m --db-path d --daemon-rpc-url u --prune 0 --fork f"), 0);
     shr_config_free(&config);
     assert_int_equal(
         load(&config,

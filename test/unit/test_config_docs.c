@@ -53,7 +53,21 @@ static void test_documented(void **state) {
     assert_false(file_says("doc/cli.md", "--no-such-flag"));
 }
 
-/* The sample loads as it is, and with every comment that is an example taken away. */
+/* The sample with every comment that is an example taken away, but for the one that begins with
+ * `without`. */
+static void uncomment(struct shr_buf *out, const char *text, const char *without) {
+    char *copy = strdup(text), *save = NULL;
+    shr_buf_clear(out);
+    for (char *at = strtok_r(copy, "\n", &save); at != NULL; at = strtok_r(NULL, "\n", &save)) {
+        bool example =
+            strncmp(at, "# ", 2) == 0 && strstr(at, " = ") != NULL && strchr(at, '`') == NULL;
+        bool left_out = example && strncmp(at + 2, without, strlen(without)) == 0;
+        shr_buf_printf(out, "%s\n", example && !left_out ? at + 2 : at);
+    }
+    free(copy);
+}
+
+/* The sample loads as it is, and with its examples; of two that exclude each other, with either. */
 static void test_sample_config(void **state) {
     (void)state;
     struct shr_config config;
@@ -70,16 +84,19 @@ static void test_sample_config(void **state) {
     assert_string_equal(config.indexer, "/etc/shrewd/module.wasm");
     shr_config_free(&config);
     struct shr_buf all = {0};
-    char *save = NULL;
-    for (char *at = strtok_r(text, "\n", &save); at != NULL; at = strtok_r(NULL, "\n", &save)) {
-        bool example =
-            strncmp(at, "# ", 2) == 0 && strstr(at, " = ") != NULL && strchr(at, '`') == NULL;
-        shr_buf_printf(&all, "%s\n", example ? at + 2 : at);
-    }
+    uncomment(&all, text, "snapshot-directory = ");
     write_config(shr_buf_cstr(&all));
     if (load(&config, line) != 0) {
         fail_msg("%s", err.message);
     }
+    assert_string_equal(config.fork, "/var/lib/shrewd/other");
+    shr_config_free(&config);
+    uncomment(&all, text, "fork = ");
+    write_config(shr_buf_cstr(&all));
+    if (load(&config, line) != 0) {
+        fail_msg("%s", err.message);
+    }
+    assert_string_equal(config.snapshot_directory, "/srv/shrewd/snapshot");
     assert_string_equal(config.auth, "user:password");
     assert_string_equal(config.blocks, "/var/lib/bitcoind/blocks");
     assert_string_equal(config.daemon_rpc_url, "http://127.0.0.1:8332");
