@@ -52,6 +52,7 @@ static int begin_file(struct writer *writer) {
                                      .root = block->root,
                                      .has_root = block->has_root};
     writer->raw = 0;
+    unlink(writer->staged); /* what a run cut short has left may have another mode */
     int code = shr_zout_open(&writer->stream, writer->staged, writer->err);
     shr_buf_clear(&writer->line);
     shr_buf_add_str(&writer->line, MAGIC);

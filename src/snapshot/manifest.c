@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "snapshot/stream.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -306,7 +307,7 @@ int shr_manifest_write(const char *dir, const struct shr_manifest *manifest,
     char *path = shr_asprintf("%s/" SHR_MANIFEST_NAME, dir);
     struct shr_buf text = {0};
     shr_manifest_encode(&text, manifest);
-    int code = shr_file_write(path, shr_buf_bytes(&text), err);
+    int code = shr_file_write_mode(path, shr_buf_bytes(&text), SHR_SNAP_FILE_MODE, err);
     shr_buf_free(&text);
     free(path);
     return code;

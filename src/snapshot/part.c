@@ -142,6 +142,7 @@ int shr_part_write(struct shr_part *out, const char *dir, struct shr_reader *rea
     char *staged = shr_asprintf("%s/part.tmp", dir);
     struct writer writer = {.reader = reader};
     *out = (struct shr_part){.from = from, .to = from};
+    unlink(staged); /* what a run cut short has left may have another mode */
     int code = shr_zout_open(&writer.stream, staged, err);
     if (code == 0) {
         code = write_blocks(&writer, out, last, raw_max, stop, err);

@@ -4,6 +4,7 @@
 #include "chain/digest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,14 @@ struct shr_zin {
 /* --- Writing --- */
 
 int shr_zout_open(struct shr_zout **out, const char *path, struct shrewd_error *err) {
-    FILE *file = fopen(path, "wbe");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, SHR_SNAP_FILE_MODE);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "wb");
     if (file == NULL) {
-        return shr_fail_errno(err, SHREWD_IO, "cannot create '%s'", path);
+        int code = shr_fail_errno(err, SHREWD_IO, "cannot create '%s'", path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return code;
     }
     struct shr_zout *stream = shr_alloc(sizeof *stream);
     stream->path = shr_strdup(path);

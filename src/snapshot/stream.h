@@ -10,6 +10,9 @@
 struct shr_zout;
 struct shr_zin;
 
+/* Of all files of a snapshot, less the umask: any web server may serve them. */
+#define SHR_SNAP_FILE_MODE 0644u
+
 /* Makes the file, replacing what was there. */
 int shr_zout_open(struct shr_zout **out, const char *path, struct shrewd_error *err);
 int shr_zout_put(struct shr_zout *stream, struct shr_bytes bytes, struct shrewd_error *err);

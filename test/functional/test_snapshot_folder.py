@@ -179,6 +179,51 @@ def test_blocks_that_a_reorg_took_back_go_and_that_is_said(chain, daemon, tmp_pa
     chain.rpc.reconsiderblock(back)
 
 
+# -- who may read it
+
+def modes(folder):
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.name != "lock"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_it_can_be_served_as_the_umask_allows(databases, tmp_path, umask):
+    create(tmp_path / "srv" / "s", databases["minimal"], umask=umask)
+    assert modes(tmp_path / "srv" / "s") == {0o644 & ~umask}
+    for made in (tmp_path / "srv", tmp_path / "srv" / "s"):
+        assert stat.S_IMODE(made.stat().st_mode) == 0o755 & ~umask
+
+
+def test_a_daemons_folder_can_be_served(chain, daemon, tmp_path):
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", snapshot_interval=10)
+    one.spawn(prepare=lambda: os.umask(0o022))
+    one.wait_log("'%s' has 1 part (1 new)" % (tmp_path / "s"))
+    assert one.stop()[0] == OK
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o755
+    assert modes(tmp_path / "s") == {0o644}
+
+
+def test_a_folder_that_was_there_keeps_its_mode(databases, tmp_path):
+    (tmp_path / "s").mkdir(mode=0o700)
+    create(tmp_path / "s", databases["minimal"], umask=0o022)
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o700
+
+
+def test_the_unit_allows_what_the_sample_config_suggests():
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read(paths.REPO / "packaging" / "shrewd.service")
+    service = unit["Service"]
+    sample = (paths.REPO / "packaging" / "shrewd.conf").read_text()
+    folder = pathlib.Path(re.search(r"^# snapshot-directory = (\S+)", sample, re.MULTILINE)[1])
+    written = [pathlib.Path(path.lstrip("-")) for path in service["ReadWritePaths"].split()]
+    assert any(path == folder or path in folder.parents for path in written)
+    assert int(service["UMask"], 8) & 0o055 == 0, "a web server could not read what it writes"
+    for private in ("StateDirectoryMode", "CacheDirectoryMode"):
+        assert service[private] == "0700"
+    said = (paths.REPO / "doc" / "snapshots.md").read_text()
+    assert f"install -d -o shrewd -g shrewd -m 755 {folder}" in said
+
+
 def test_one_part_is_no_parts(chain, databases, daemon, tmp_path):
     create(tmp_path / "s", databases["minimal"])
     one = daemon("minimal", node=chain, repo=tmp_path / "s")

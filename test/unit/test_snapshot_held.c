@@ -288,6 +288,36 @@ static void only_its_own_files_go(void **unused) {
     drop_place(&place);
 }
 
+static unsigned mode_of(const char *folder, const char *name) {
+    struct stat info;
+    char *path = shr_asprintf("%s/%s", folder, name);
+    assert_int_equal(stat(path, &info), 0);
+    free(path);
+    return info.st_mode & 07777;
+}
+
+static void others_may_read_what_the_umask_lets_them(void **unused) {
+    static const mode_t umasks[] = {0, 022, 027, 077};
+    for (size_t i = 0; i < sizeof umasks / sizeof umasks[0]; i++) {
+        struct place place = make_place();
+        struct shr_state *ours = pruned_state(20, 10);
+        struct shr_snap_summary made;
+        struct shr_manifest manifest;
+        mode_t before = umask(umasks[i]);
+        int code = shr_snap_create(&made, ours, place.snap, 20, &stop, NULL);
+        umask(before);
+        assert_int_equal(code, 0);
+        assert_ok(shr_manifest_read(&manifest, place.snap, err));
+        assert_int_equal(mode_of(place.snap, ""), 0755 & ~umasks[i]);
+        assert_int_equal(mode_of(place.snap, SHR_MANIFEST_NAME), 0644 & ~umasks[i]);
+        assert_int_equal(mode_of(place.snap, manifest.base[0].name), 0644 & ~umasks[i]);
+        assert_int_equal(mode_of(place.snap, manifest.parts[0].name), 0644 & ~umasks[i]);
+        shr_manifest_free(&manifest);
+        shr_state_close(ours);
+        drop_place(&place);
+    }
+}
+
 int main(void) {
     if (shr_stop_init(&stop) != 0) {
         return 1;
@@ -303,6 +333,7 @@ int main(void) {
         cmocka_unit_test(what_it_left_is_not_cut_back),
         cmocka_unit_test(a_base_that_a_reorg_took_back_goes),
         cmocka_unit_test(only_its_own_files_go),
+        cmocka_unit_test(others_may_read_what_the_umask_lets_them),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     shr_stop_deinit(&stop);
