@@ -64,11 +64,17 @@ static int restore_repo(struct shr_daemon *d, const char *dir, const struct shr_
                         struct shrewd_error *err) {
     struct shr_snap_summary done;
     int code = shr_snapshot_fetch(&done, d->config, dir, d->config->repo, genesis, d->stop, err);
+    bool unreachable = code == SHREWD_NOT_FOUND || code == SHREWD_NODE || code == SHREWD_NODE_BUSY;
     if (code == 0) {
         shr_info("snapshot", "restored '%s': %zu part%s, up to block %" PRIu32, d->config->repo,
                  done.parts, done.parts == 1 ? "" : "s", done.height);
         code = open_database(d, dir, 0, NULL, 0, err);
-    } else if (code == SHREWD_NOT_FOUND || code == SHREWD_NODE || code == SHREWD_NODE_BUSY) {
+    } else if (unreachable && shr_snap_begun(dir)) {
+        shr_fail_in(err, code,
+                    "--repo: what is restored so far is kept in '%s.restore': start again to go "
+                    "on with it, or delete it and leave --repo out to index from the start",
+                    dir);
+    } else if (unreachable) {
         shr_warn("snapshot", "--repo: %s: indexing from the start instead", err->message);
         return open_database(d, dir, SHREWD_CREATE, genesis, d->config->start_block, err);
     } else if (code != SHREWD_STOPPED) {

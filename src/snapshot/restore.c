@@ -8,11 +8,16 @@
 #include "node/download.h"
 #include "snapshot/base.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define WORK_SUFFIX ".restore"
 
 struct restoring {
     const struct shr_snap_restore *ask;
@@ -50,8 +55,8 @@ static int fetch_manifest(struct restoring *r, struct shr_buf *text, char **orig
     return code;
 }
 
-static int differs(const char *what, const struct shr_hash *held, const struct shr_hash *wanted,
-                   bool display, struct shrewd_error *err) {
+static int differs(const struct restoring *r, const char *what, const struct shr_hash *held,
+                   const struct shr_hash *wanted, bool display, struct shrewd_error *err) {
     char a[SHR_HASH_HEX_LEN + 1], b[SHR_HASH_HEX_LEN + 1];
     if (display) {
         shr_hash_hex(a, held);
@@ -61,7 +66,9 @@ static int differs(const char *what, const struct shr_hash *held, const struct s
         shr_hex_write(b, shr_bytes(wanted->b, sizeof wanted->b));
     }
     return shr_fail(err, SHREWD_MISMATCH,
-                    "the snapshot is not the one wanted: its %s is %s, expected %s", what, a, b);
+                    "the snapshot in '%s' is not the one wanted: its %s is %s, expected %s; name "
+                    "the place of another one",
+                    r->from, what, a, b);
 }
 
 static int check_wanted(const struct restoring *r, struct shrewd_error *err) {
@@ -72,13 +79,20 @@ static int check_wanted(const struct restoring *r, struct shrewd_error *err) {
         return shr_fail(err, SHREWD_CORRUPT, "the snapshot in '%s' has no part", r->from);
     }
     if (ask->genesis != NULL && !shr_hash_eq(ask->genesis, &identity->genesis)) {
-        return differs("genesis block", &identity->genesis, ask->genesis, true, err);
+        return differs(r, "genesis block", &identity->genesis, ask->genesis, true, err);
     }
     if (ask->module_hash != NULL && !shr_hash_eq(ask->module_hash, &identity->module_hash)) {
-        return differs("module's SHA-256", &identity->module_hash, ask->module_hash, false, err);
+        return differs(r, "module's SHA-256", &identity->module_hash, ask->module_hash, false, err);
     }
-    if (ask->root != NULL && (!last->has_root || !shr_hash_eq(ask->root, &last->root))) {
-        return differs("state root", &last->root, ask->root, false, err);
+    if (ask->root != NULL && !last->has_root) {
+        return shr_fail(err, SHREWD_MISMATCH,
+                        "the snapshot in '%s' keeps no state roots, so it cannot be compared with "
+                        "--expect-root; leave that out if you trust the place, or name the place "
+                        "of another one",
+                        r->from);
+    }
+    if (ask->root != NULL && !shr_hash_eq(ask->root, &last->root)) {
+        return differs(r, "state root", &last->root, ask->root, false, err);
     }
     return 0;
 }
@@ -108,7 +122,7 @@ static char *without_slash(const char *path) {
 
 /* Nothing is ever written over: what is there may be somebody's database. */
 static int make_work(struct restoring *r, struct shrewd_error *err) {
-    int code = shr_staging_resume(&r->staging, r->ask->db_path, ".restore", err);
+    int code = shr_staging_resume(&r->staging, r->ask->db_path, WORK_SUFFIX, err);
     if (code != 0) {
         return code;
     }
@@ -338,7 +352,7 @@ static int check_end(struct restoring *r, struct shrewd_error *err) {
                         "the snapshot does not end with the block its manifest names");
     }
     if (last->has_root && (!tip.has_root || !shr_hash_eq(&tip.root, &last->root))) {
-        return differs("state root", &tip.root, &last->root, false, err);
+        return differs(r, "state root", &tip.root, &last->root, false, err);
     }
     return 0;
 }
@@ -350,6 +364,49 @@ static int put_in_place(struct restoring *r, struct shrewd_error *err) {
         shr_staging_end(&r->staging);
     }
     return code;
+}
+
+/* --- What is left there after a failure --- */
+
+static bool has_bytes(const char *path) {
+    DIR *dir = opendir(path);
+    bool found = false;
+    for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) {
+        struct stat info;
+        found = found || (fstatat(dirfd(dir), item->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+                          S_ISREG(info.st_mode) && info.st_size > 0);
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return found;
+}
+
+/* Whether another try can go on with something: a block of the database, or bytes of a part. */
+static bool is_of_use(struct restoring *r) {
+    struct shr_block_record tip;
+    bool built =
+        r->state != NULL ? shr_state_tip(r->state, &tip, NULL) == 0 : access(r->db_dir, F_OK) == 0;
+    return built || has_bytes(r->parts_dir);
+}
+
+static void leave(struct restoring *r, bool whole) {
+    bool kept = whole || r->staging.lock < 0 || is_of_use(r);
+    close_state(r);
+    if (kept) {
+        shr_staging_leave(&r->staging);
+    } else {
+        shr_staging_end(&r->staging);
+    }
+}
+
+bool shr_snap_begun(const char *db_path) {
+    char *target = without_slash(db_path);
+    char *folder = shr_asprintf("%s" WORK_SUFFIX, target);
+    bool begun = access(folder, F_OK) == 0;
+    free(folder);
+    free(target);
+    return begun;
 }
 
 static int run(struct restoring *r, struct shrewd_error *err) {
@@ -374,9 +431,8 @@ int shr_snap_restore(struct shr_snap_summary *out, const struct shr_snap_restore
     if (code == 0) {
         shr_snap_sum_up(out, &r.manifest, r.applied);
     }
-    close_state(&r);
+    leave(&r, code == 0);
     shr_manifest_free(&r.manifest);
-    shr_staging_leave(&r.staging);
     free(r.based);
     free(r.parts_dir);
     free(r.from);

@@ -57,8 +57,11 @@ struct shr_snap_restore {
 
 /* Builds the database in `db_path`.restore, applying part after part, each verified before and
  * after, and moves it to its place when the last root is what the manifest says. Broken off, the
- * next call with the same snapshot goes on where it ended. Needs SHR_GUEST_THREAD_STACK. */
+ * next call with the same snapshot goes on where it ended; a failure that leaves nothing to go on
+ * with leaves no folder. Needs SHR_GUEST_THREAD_STACK. */
 int shr_snap_restore(struct shr_snap_summary *out, const struct shr_snap_restore *restore,
                      struct shrewd_error *err);
+/* Whether there is something to go on with. */
+bool shr_snap_begun(const char *db_path);
 
 #endif

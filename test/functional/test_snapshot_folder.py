@@ -224,6 +224,89 @@ def test_the_unit_allows_what_the_sample_config_suggests():
     assert f"install -d -o shrewd -g shrewd -m 755 {folder}" in said
 
 
+# -- restoring
+
+def restore(place, db, *more, check):
+    return shrewd("snapshot", "restore", place, "--db-path", db, *more, check=check)
+
+
+def test_one_without_state_roots_is_told_as_that(databases, tmp_path):
+    create(tmp_path / "s", databases["rootless"])
+    done = restore(tmp_path / "s", tmp_path / "db", "--expect-root", "11" * 32, check=DATABASE)
+    assert "keeps no state roots" in done.stderr and "--expect-root" in done.stderr
+    assert "0000000000" not in done.stderr and str(tmp_path / "s") in done.stderr
+    restore(tmp_path / "s", tmp_path / "db", check=OK)
+
+
+def test_nothing_stays_of_what_was_refused(databases, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "manifest.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "here").mkdir()
+    with Server(tmp_path / "s") as server:
+        for place, more, code in (
+                (tmp_path / "none", [], DATABASE),
+                (tmp_path / "empty", [], DATABASE),
+                (tmp_path / "bad", [], DATABASE),
+                (f"{server.url}/nowhere", [], DATABASE),
+                (NOBODY, [], UNREACHABLE),
+                (tmp_path / "s", ["--indexer", paths.guest("balances")], DATABASE),
+                (server.url, ["--indexer", paths.guest("balances")], DATABASE),
+                (tmp_path / "s", ["--expect-root", "11" * 32], DATABASE),
+                (server.url, ["--expect-root", "11" * 32], DATABASE)):
+            done = restore(place, tmp_path / "here" / "db", *more, check=code)
+            assert done.stderr and os.listdir(tmp_path / "here") == [], done.stderr
+
+
+def broken(databases, tmp_path):
+    """A snapshot whose second part is not there, and the second part."""
+    for height in (20, TIP):
+        create(tmp_path / "s", databases["minimal"], "--height", height)
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    part = tmp_path / "s" / manifest["parts"][1]["name"]
+    part.rename(tmp_path / "kept")
+    return part
+
+
+def test_what_can_be_gone_on_with_stays(chain, databases, daemon, tmp_path):
+    part = broken(databases, tmp_path)
+    db, begun = tmp_path / "db", tmp_path / "db.restore"
+    with Server(tmp_path / "s") as server:
+        restore(server.url, db, check=DATABASE)
+        assert begun.is_dir()
+        restore(server.url, db, "--expect-root", "11" * 32, check=DATABASE)
+        restore(tmp_path / "none", db, check=DATABASE)
+        restore(NOBODY, db, check=UNREACHABLE)
+        one = daemon("minimal", db=db, node=chain, repo=NOBODY)
+        one.spawn()
+        assert one.wait_exit() == UNREACHABLE, one.log()
+        assert str(begun) in one.log() and "leave --repo out" in one.log()
+        assert begun.is_dir() and not db.exists()
+        (tmp_path / "kept").rename(part)
+        said = json.loads(restore(server.url, db, "--json", check=OK).stdout)
+        assert said["new_parts"] == 1 and not begun.exists()
+    assert dump(db) == dump(databases["minimal"])
+
+
+def test_nothing_stays_of_a_repo_that_was_passed_over(chain, daemon):
+    one = daemon("minimal", node=chain, repo=NOBODY, exit_at=5)
+    one.spawn()
+    assert one.wait_exit() == OK and "indexing from the start" in one.log()
+    assert not pathlib.Path(f"{one.db}.restore").exists()
+
+
+def test_a_damaged_first_part_leaves_nothing(databases, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    (part,) = (tmp_path / "s").glob("*.zst")
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    (tmp_path / "here").mkdir()
+    with Server(tmp_path / "s") as server:
+        for place in (tmp_path / "s", server.url):
+            restore(place, tmp_path / "here" / "db", check=DATABASE)
+            assert os.listdir(tmp_path / "here") == []
+
+
 def test_one_part_is_no_parts(chain, databases, daemon, tmp_path):
     create(tmp_path / "s", databases["minimal"])
     one = daemon("minimal", node=chain, repo=tmp_path / "s")

@@ -191,6 +191,7 @@ static void what_is_not_wanted_is_refused(void **state) {
     ask.root = NULL;
     ask.from = place.dir;
     assert_fails(shr_snap_restore(&made, &ask, err), SHREWD_NOT_FOUND, "no snapshot");
+    assert_false(shr_snap_begun(place.db)); /* nothing stays of what was never begun */
     assert_int_equal(mkdir(place.db, 0700), 0);
     char *file = shr_asprintf("%s/precious", place.db);
     assert_ok(shr_file_write(file, TEXT("kept"), err));
