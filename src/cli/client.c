@@ -73,12 +73,12 @@ static char *shown_url(const struct shr_client *client) {
                       : shr_asprintf("%.*s%s", (int)(host - client->url), client->url, at + 1);
 }
 
-static int fail_server(const struct shr_client *client, struct shrewd_error *err,
+static int fail_server(const struct shr_client *client, int code, struct shrewd_error *err,
                        const char *what) {
     char *url = shown_url(client);
-    shr_fail(err, SHREWD_IO, "the server at %s %s", url, what);
+    shr_fail(err, code, "the server at %s %s", url, what);
     free(url);
-    return SHREWD_IO;
+    return code;
 }
 
 /* One request: a POST of `body`, or a GET when it is NULL. The reply's bytes and *status. */
@@ -100,9 +100,9 @@ static int request(struct shr_client *client, long *status, const char *url, con
         const char *why =
             client->curl_error[0] != 0 ? client->curl_error : curl_easy_strerror(failed);
         char *what = shr_asprintf("did not answer: %s; is 'shrewd run' running there?", why);
-        fail_server(client, err, what);
+        fail_server(client, SHREWD_NODE_BUSY, err, what);
         free(what);
-        return SHREWD_IO;
+        return SHREWD_NODE_BUSY;
     }
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
     return 0;
@@ -113,7 +113,7 @@ static int post(struct shr_client *client, const char *body, struct shrewd_error
     int code = request(client, &status, client->url, body, err);
     if (code == 0 && status != 200) {
         char *what = shr_asprintf("answered HTTP status %ld, not a JSON-RPC reply", status);
-        code = fail_server(client, err, what);
+        code = fail_server(client, SHREWD_NODE, err, what);
         free(what);
     }
     return code;
@@ -145,7 +145,7 @@ static int take_result(struct shr_client *client, json_t **result, json_t *reply
     }
     json_t *value = json_object_get(reply, "result");
     if (value == NULL) {
-        return fail_server(client, err, "answered neither a result nor an error");
+        return fail_server(client, SHREWD_NODE, err, "answered neither a result nor an error");
     }
     *result = json_incref(value);
     return 0;
@@ -164,8 +164,9 @@ int shr_client_call(struct shr_client *client, json_t **result, const char *meth
     int code = post(client, body, err);
     if (code == 0) {
         reply = json_loadb((const char *)client->reply.data, client->reply.len, 0, NULL);
-        code = reply == NULL ? fail_server(client, err, "answered something that is not JSON")
-                             : take_result(client, result, reply, err);
+        code = reply == NULL
+                   ? fail_server(client, SHREWD_NODE, err, "answered something that is not JSON")
+                   : take_result(client, result, reply, err);
     }
     json_decref(reply);
     free(body);
@@ -182,7 +183,7 @@ int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const ch
     shr_buf_clear(out);
     if (!json_is_string(result) ||
         !shr_hex_decode(out, json_string_value(result), json_string_length(result), NULL)) {
-        code = fail_server(client, err, "answered something that is not hex");
+        code = fail_server(client, SHREWD_NODE, err, "answered something that is not hex");
     }
     json_decref(result);
     return code;
@@ -230,7 +231,7 @@ int shr_client_height(struct shr_client *client, uint32_t *out, struct shrewd_er
     char *end = NULL;
     unsigned long long height = text != NULL ? strtoull(text, &end, 10) : 0;
     if (text == NULL || *text < '0' || *text > '9' || *end != 0 || height > UINT32_MAX) {
-        code = fail_server(client, err, "answered something that is not a height");
+        code = fail_server(client, SHREWD_NODE, err, "answered something that is not a height");
     } else {
         *out = (uint32_t)height;
     }

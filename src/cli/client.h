@@ -15,7 +15,8 @@ void shr_client_close(struct shr_client *client); /* NULL is fine */
 
 /* Calls `method`; takes over `params` (an array), also on failure. *result is the caller's, to
  * json_decref. An error the server answers comes back with its libshrewd code when it names one
- * (SHREWD_INVALID for refused parameters); SHREWD_IO: no server there, or not a JSON-RPC one. */
+ * (SHREWD_INVALID for refused parameters); SHREWD_NODE_BUSY: it cannot be reached; SHREWD_NODE:
+ * what is there is no JSON-RPC server. */
 int shr_client_call(struct shr_client *client, json_t **result, const char *method, json_t *params,
                     struct shrewd_error *err);
 /* The same for methods that answer bytes as a hex string; replaces `out`. */

@@ -20,7 +20,7 @@ enum shr_exit {
     SHR_EXIT_FAILURE = 1,  /* any other failure */
     SHR_EXIT_USAGE = 2,    /* unknown flag, bad value, missing argument */
     SHR_EXIT_DATABASE = 3, /* locked, of another chain or module, damaged, not there */
-    SHR_EXIT_NODE = 4,     /* the node refused (wrong password, wrong chain) */
+    SHR_EXIT_NODE = 4,     /* the node, or another server, refused or could not be reached */
     SHR_EXIT_GUEST = 5,    /* the module cannot be used, or failed on a block or a view */
     SHR_EXIT_REORG = 6,    /* a reorg deeper than --max-reorg-depth */
     SHR_EXIT_DAMAGED = 7,  /* check: the database is not sound */

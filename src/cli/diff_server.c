@@ -9,7 +9,7 @@
 #include <string.h>
 
 static int odd_answer(const char *method, struct shrewd_error *err) {
-    return shr_fail(err, SHREWD_IO,
+    return shr_fail(err, SHREWD_NODE,
                     "%s was answered in a way that shrewd does not: is it another version?",
                     method);
 }

@@ -14,7 +14,8 @@ static const char *const exit_codes =
     "  1  any other failure; diff: the two are not the same\n"
     "  2  wrong usage: an unknown flag, a bad value, a missing argument\n"
     "  3  the database: locked, absent, damaged, pruned, of another chain or module\n"
-    "  4  the node refused: wrong password, wrong chain\n"
+    "  4  the node refused (wrong password, wrong chain); a server that was named could not be\n"
+    "     reached, or is none of shrewd's\n"
     "  5  the module cannot be used, or failed on a block or a view\n"
     "  6  a reorg deeper than --max-reorg-depth\n"
     "  7  check: the database is not sound\n";

@@ -13,6 +13,7 @@ from harness.blocks import MAINNET_GENESIS, MAINNET_MAGIC, bootstrap
 from harness.daemon import ENVIRONMENT, Daemon, dump, shrewd, view
 from harness.node import AUTH
 from harness.process import wait_for
+from harness.web import Server
 
 MODULES = pathlib.Path(__file__).parent / "modules"
 PROBE, SPIN, FAILS = (MODULES / f"{name}.wat" for name in ("probe", "spin", "fails"))
@@ -416,7 +417,30 @@ def test_view_and_preview_of_a_running_server(chain, daemon, tmp_path):
     assert shrewd("view", "nothing", *at).returncode == GUEST
     one.stop()
     gone = shrewd("status", *at)
-    assert gone.returncode != OK and str(one.url.split(":")[-1]) in gone.stderr
+    assert gone.returncode == NODE and str(one.url.split(":")[-1]) in gone.stderr
+
+
+@pytest.mark.parametrize("words", [
+    ["status", "--server"], ["view", "a", "--server"], ["preview", "0" * 200, "a", "--server"],
+    ["prove", "key", "--server"], ["diff", "{indexed}"],
+    ["snapshot", "restore", "--db-path", "{new}"]])
+def test_a_server_that_cannot_be_reached(words, indexed, tmp_path):
+    """One exit code for it, whoever asks; and for one that is something else."""
+    words = [word.format(indexed=indexed.db, new=tmp_path / "db") for word in words]
+    done = shrewd(*words, "http://127.0.0.1:1", check=NODE)
+    assert "127.0.0.1:1" in done.stderr and done.stdout == ""
+    if words[0] != "snapshot":
+        with Server(tmp_path) as server:
+            done = shrewd(*words, server.url, check=NODE)
+            assert server.url in done.stderr and "501" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_snapshot_says_is_documented(indexed, tmp_path):
+    done = shrewd("snapshot", "create", tmp_path / "s", "--db-path", indexed.db, "--json", check=OK)
+    names = ", ".join(f'"{name}"' for name in json.loads(done.stdout))
+    said = " ".join((paths.REPO / "doc" / "cli.md").read_text().split())
+    assert f"`{{{names}}}`" in said
 
 
 def test_preview_on_a_database(indexed, chain, tmp_path):
