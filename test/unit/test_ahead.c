@@ -101,7 +101,7 @@ static struct ops *run(struct chain *chain, struct rng *rng) {
     gate->record = record;
     gate->ctx = ops;
     assert_ok(shr_state_open(&state, &gate->store, &identity, false, err));
-    while (chain->n < 26) {
+    while (chain->n < 14) {
         size_t n = 1 + rng_below(rng, 4);
         for (size_t i = 0; i < n; i++) {
             chain_grow(chain, rng);
@@ -296,14 +296,14 @@ static void every_part_that_may_be_left(void **unused) {
         chain_free(&chain);
     }
     print_message("%zu tried, %zu with more than one write lost\n", tried, several);
-    assert_true(tried > STEPS(200) && several > STEPS(60));
+    assert_true(tried > STEPS(100) && several > STEPS(30));
 }
 
 /* --- In the process that goes on --- */
 
 /* After a write that failed: what reads, forks, prunes and goes on sees nothing of it. */
 static void the_process_goes_on(void **unused) {
-    for (uint64_t seed = 1; seed <= STEPS(40); seed++) {
+    for (uint64_t seed = 1; seed <= STEPS(20); seed++) {
         struct rng rng = {seed};
         struct chain chain = {.start = identity.start_height}, lost;
         struct gate_store *gate = gate_new();

@@ -252,7 +252,7 @@ static void layout(void **unused) {
     identity_row[67] = 1;
     shr_put_be32(tip, 4);
     memcpy(tip + 4, record, sizeof record);
-    assert_row(store, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\3"));
+    assert_row(store, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\4"));
     assert_row(store, SHR_TABLE_META, TEXT("identity"),
                shr_bytes(identity_row, sizeof identity_row));
     assert_row(store, SHR_TABLE_META, TEXT("root"), TEXT("\1"));
