@@ -237,14 +237,14 @@ def test_a_small_file_system(load_pairs):
     chain = right.chains["a"]
     try:
         for _ in range(rounds(1, 10)):
-            # RocksDB goes on when there is room for a write buffer, 1.5 MiB with this budget.
+            # RocksDB goes on when there is room for a write buffer, 2.4 MiB with this budget.
             with mounted() as disk, Daemon(right.module, db=disk.root / "db",
-                                           blocks=right.files["a"], memory_mb=128,
+                                           blocks=right.files["a"], memory_mb=256,
                                            **torture.flags(load_pairs=load_pairs)) as daemon:
                 disk.resize(dice.randrange(1_200_000, 2_200_000))
                 daemon.start()
                 first = wait_full(daemon, 1)
-                disk.resize(disk.used() + dice.randrange(2_000_000, 3_000_000))
+                disk.resize(disk.used() + dice.randrange(3_000_000, 4_000_000))
                 second = wait_full(daemon, 2)
                 assert first < second, daemon.log()
                 daemon.kill()
