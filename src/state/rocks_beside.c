@@ -5,7 +5,7 @@
  * the write that follows them is in the log and is not; and a log whose rows have gone into a file
  * since is not there any more. Either way the tip would be of a block of which not all rows are
  * seen. So: as long as the list has not grown meanwhile, all is well. Else the log that was the
- * newest must still be there, as logs go from the oldest on, and the last table that is loaded must
+ * oldest must still be there, as logs go from the oldest on, and the last table that is loaded must
  * have what the tip's list of changes says. */
 #include "state/rocks.h"
 
@@ -21,36 +21,36 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TRIES 30
+#define TRIES 60
 #define TRIES_FAILED 5 /* a file was gone between listing and opening */
 #define PAUSE_MS 50
 
 /* What a writer has in its folder. */
 struct moment {
-    char list[32];     /* the name of the list of files */
-    off_t list_bytes;  /* it is appended to */
-    uint64_t last_log; /* the number of the newest log */
+    char list[32];      /* the name of the list of files */
+    off_t list_bytes;   /* it is appended to */
+    uint64_t first_log; /* the number of the oldest log */
 };
 
-static uint64_t last_log(const char *path) {
-    uint64_t last = 0;
+static uint64_t first_log(const char *path) {
+    uint64_t first = 0;
     DIR *dir = opendir(path);
     for (struct dirent *item; dir != NULL && (item = readdir(dir)) != NULL;) {
         char *end = NULL;
         uint64_t number = strtoull(item->d_name, &end, 10);
-        if (end != item->d_name && strcmp(end, ".log") == 0 && number > last) {
-            last = number;
+        if (end != item->d_name && strcmp(end, ".log") == 0 && (first == 0 || number < first)) {
+            first = number;
         }
     }
     if (dir != NULL) {
         closedir(dir);
     }
-    return last;
+    return first;
 }
 
 /* A log without a number, and an empty list, when they cannot be told. */
 static void look(struct moment *out, const char *path) {
-    *out = (struct moment){.last_log = last_log(path)};
+    *out = (struct moment){.first_log = first_log(path)};
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int current = openat(folder, "CURRENT", O_RDONLY | O_CLOEXEC);
     ssize_t n = current < 0 ? 0 : read(current, out->list, sizeof out->list - 1);
@@ -149,7 +149,7 @@ static bool tip_is_whole(struct shr_store *store) {
     struct shr_block_record tip;
     struct newest newest = {0};
     int code = shr_store_get(store, NULL, SHR_TABLE_META, &row, shr_bytes_str(SHR_META_TIP), NULL);
-    bool whole = code == SHREWD_NOT_FOUND;
+    bool whole = false; /* nor without a tip: it may be in what was missed */
     if (code == 0 && shr_tip_decode(&tip, shr_buf_bytes(&row)) == NULL &&
         lists_from(store, &newest.from)) {
         newest.next = tip.height;
@@ -177,8 +177,8 @@ int shr_rocks_open_beside(struct shr_rocks *rocks, struct shrewd_error *err) {
         char *message = shr_rocks_open_once(rocks, true);
         look(&after, rocks->path);
         bool same = strcmp(after.list, before.list) == 0 && after.list_bytes == before.list_bytes;
-        if (message == NULL &&
-            (same || (log_is_there(rocks->path, before.last_log) && tip_is_whole(&rocks->store)))) {
+        if (message == NULL && (same || (log_is_there(rocks->path, before.first_log) &&
+                                         tip_is_whole(&rocks->store)))) {
             return 0;
         }
         if (message != NULL && (tries == TRIES || (same && tries >= TRIES_FAILED))) {

@@ -412,7 +412,7 @@ static void *write_groups(void *ctx) {
     shr_state_set_load_min(state, 1);
     for (uint32_t height = 9; !atomic_load(&writer->stop); height++) {
         apply(state, height, 1);
-        usleep(20 * 1000); /* real groups take longer: opening must find a moment's rest */
+        usleep(50 * 1000); /* real groups take longer: opening must find a moment's rest */
     }
     shr_state_close(state);
     return NULL;
