@@ -33,7 +33,7 @@ static bool source_quick(void *ctx, struct shr_buf *out, const struct shr_view_c
 
 static int source_prove(void *ctx, struct shr_proved *out, const struct shr_bytes *keys, size_t n,
                         uint32_t height, struct shrewd_error *err) {
-    return shr_prove(out, shr_lib_state(ctx), keys, n, height, err);
+    return shr_prove_as_held(out, shr_lib_state(ctx), keys, n, height, err);
 }
 
 static int source_prove_view(void *ctx, struct shr_view_proved *out,

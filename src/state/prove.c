@@ -107,8 +107,8 @@ int shr_prove_block(struct shr_block_record *out, struct shr_reader *reader, uin
     return code;
 }
 
-int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
-                 size_t n, uint32_t height, struct shrewd_error *err) {
+static int prove(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
+                 size_t n, uint32_t height, bool as_held, struct shrewd_error *err) {
     *out = (struct shr_proved){.n = n};
     if (n > SHR_PROVE_KEYS_MAX) {
         return shr_fail(err, SHREWD_LIMIT, "%zu keys; one proof is of at most %u", n,
@@ -124,7 +124,7 @@ int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct
     if (code == 0) {
         code = add_proof(out, reader, keys, err);
     }
-    if (code == 0) {
+    if (code == 0 && !as_held) {
         code = verify(out, reader, keys, err);
     }
     if (code != 0) {
@@ -133,16 +133,31 @@ int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct
     return code;
 }
 
-int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
-              size_t n, uint32_t height, struct shrewd_error *err) {
+int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
+                 size_t n, uint32_t height, struct shrewd_error *err) {
+    return prove(out, reader, keys, n, height, false, err);
+}
+
+static int prove_now(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
+                     size_t n, uint32_t height, bool as_held, struct shrewd_error *err) {
     struct shr_reader *reader = NULL;
     *out = (struct shr_proved){0};
     int code = shr_reader_open(&reader, state, err);
     if (code == 0) {
-        code = shr_prove_in(out, reader, keys, n, height, err);
+        code = prove(out, reader, keys, n, height, as_held, err);
         shr_reader_close(reader);
     }
     return code;
+}
+
+int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
+              size_t n, uint32_t height, struct shrewd_error *err) {
+    return prove_now(out, state, keys, n, height, false, err);
+}
+
+int shr_prove_as_held(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
+                      size_t n, uint32_t height, struct shrewd_error *err) {
+    return prove_now(out, state, keys, n, height, true, err);
 }
 
 void shr_proved_free(struct shr_proved *proved) {

@@ -20,7 +20,11 @@ struct shr_proved {
  * SHREWD_CORRUPT, naming the key, when a value is not what the root proves. Any thread. */
 int shr_prove(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
               size_t n, uint32_t height, struct shrewd_error *err);
-/* The same from a reader that is open, so that it is of the very picture that was read before. */
+/* The same without verifying it: whoever asks does, and sees what a damaged database has. */
+int shr_prove_as_held(struct shr_proved *out, struct shr_state *state, const struct shr_bytes *keys,
+                      size_t n, uint32_t height, struct shrewd_error *err);
+/* As shr_prove from a reader that is open, so that it is of the very picture that was read
+ * before. */
 int shr_prove_in(struct shr_proved *out, struct shr_reader *reader, const struct shr_bytes *keys,
                  size_t n, uint32_t height, struct shrewd_error *err);
 /* The block of `height` in it, if something can be proven there; else as shr_prove fails. */

@@ -15,7 +15,7 @@ from harness.daemon import ENVIRONMENT, Daemon, dump, shrewd
 from harness.node import Node
 from harness.rpc import RpcError
 
-SAME, DIFFER, USAGE, DATABASE, GUEST = 0, 1, 2, 3, 5
+SAME, DIFFER, USAGE, DATABASE, UNREACHABLE, GUEST = range(6)
 KEYS = int(os.environ.get("SHREWD_DIFF_KEYS", 20000))  # 10000000: the long form, some minutes
 FAILS = pathlib.Path(__file__).parent / "modules" / "fails.wat"
 KEY = b"/blocktracker"
@@ -152,7 +152,7 @@ def test_chains_that_part(node, pair):
 def test_trouble_is_neither(node, pair, tmp_path):
     one, _ = pair
     shrewd("diff", one.url, tmp_path / "none", check=DATABASE)
-    done = shrewd("diff", one.url, "http://127.0.0.1:1", check=USAGE)
+    done = shrewd("diff", one.url, "http://127.0.0.1:1", check=UNREACHABLE)
     assert "127.0.0.1:1" in done.stderr
     done = shrewd("diff", one.url, one.db, "--height", HEIGHT + 1, check=USAGE)
     assert "above its tip" in done.stderr
