@@ -181,7 +181,7 @@ int shr_rocks_open_beside(struct shr_rocks *rocks, struct shrewd_error *err) {
                                          tip_is_whole(&rocks->store)))) {
             return 0;
         }
-        if (message != NULL && (tries == TRIES || (same && tries >= TRIES_FAILED))) {
+        if (message != NULL && same && tries >= TRIES_FAILED) {
             return shr_rocks_fail(rocks->path, message, "cannot open", err);
         }
         rocksdb_free(message);
