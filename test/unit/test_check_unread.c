@@ -1,9 +1,9 @@
 /* shr_check of a database of which one table cannot be read to its end, as after a block of it was
  * damaged: that is one finding, which hides neither other damage nor what can still be compared. */
-#include "root_rows.h"
+#define FINDINGS_MAX 100u
 
-#include "base/hex.h"
-#include "state/check.h"
+#include "check_help.h"
+
 #include "state/codec.h"
 #include "state/store_ops.h"
 
@@ -11,22 +11,6 @@
 #define KEYS 600u
 
 static const struct shr_identity identity = {.start_height = 1};
-static struct shr_buf found; /* one line each */
-
-static void take(void *ctx, const struct shr_check_finding *finding) {
-    shr_buf_printf(&found, "%s ", shr_check_table(finding->table));
-    shr_hex_encode(&found, finding->key);
-    shr_buf_printf(&found, ": expected %s; found %s\n", finding->expected, finding->found);
-}
-
-static struct shr_check_summary check(struct shr_store *store) {
-    struct shr_check_options options = {.findings_max = 100, .found = take};
-    struct shr_check_summary summary;
-    shr_buf_clear(&found);
-    assert_ok(shr_check(store, &options, &summary, err));
-    shr_buf_cstr(&found);
-    return summary;
-}
 
 static struct shr_state *make(struct shr_store *store) {
     static char texts[KEYS][16];

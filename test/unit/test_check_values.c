@@ -1,10 +1,10 @@
 /* shr_check: the value of every version is compared with the state's tree: states of many pages,
  * rolled back, pruned, begun with all they hold, pass, and any value changed in place is named. */
-#include "root_rows.h"
+#define FINDINGS_MAX 1000u
 
-#include "base/hex.h"
+#include "check_help.h"
+
 #include "chain/hash.h"
-#include "state/check.h"
 #include "state/codec.h"
 #include "state/found.h"
 
@@ -12,22 +12,6 @@
 #define TIP 40u
 
 static const struct shr_identity identity = {.start_height = 1};
-static struct shr_buf found; /* one line each */
-
-static void take(void *ctx, const struct shr_check_finding *finding) {
-    shr_buf_printf(&found, "%s ", shr_check_table(finding->table));
-    shr_hex_encode(&found, finding->key);
-    shr_buf_printf(&found, ": expected %s; found %s\n", finding->expected, finding->found);
-}
-
-static struct shr_check_summary check(struct shr_store *store) {
-    struct shr_check_options options = {.findings_max = 1000, .found = take};
-    struct shr_check_summary summary;
-    shr_buf_clear(&found);
-    assert_ok(shr_check(store, &options, &summary, err));
-    shr_buf_cstr(&found);
-    return summary;
-}
 
 static void assert_sound(struct shr_store *store) {
     struct shr_check_summary summary = check(store);
