@@ -402,6 +402,7 @@ static void readers_see_whole_blocks(void **unused) {
 
 struct writer {
     const char *dir;
+    _Atomic uint32_t allowed; /* so many groups it may have written */
     _Atomic bool stop;
 };
 
@@ -410,34 +411,34 @@ static void *write_groups(void *ctx) {
     struct shr_state *state = NULL;
     assert_ok(shr_state_open(&state, rocks(writer->dir, false), &mine, false, err));
     shr_state_set_load_min(state, 1);
-    for (uint32_t height = 9; !atomic_load(&writer->stop); height++) {
-        apply(state, height, 1);
-        usleep(50 * 1000); /* real groups take longer: opening must find a moment's rest */
+    for (uint32_t written = 0; !atomic_load(&writer->stop);) {
+        if (written < atomic_load(&writer->allowed)) {
+            apply(state, 9 + written++, 1);
+        } else {
+            usleep(1000);
+        }
     }
     shr_state_close(state);
     return NULL;
 }
 
 /* Opened read-only while groups are loaded: the whole of a tip's rows, or those of one before.
- * Where opening is slower than the writer, it may be refused, and is tried again. */
+ * The writer rests after some groups: opening needs a moment in which no file comes, and how often
+ * a slow machine finds one beside a writer that never rests is not what this tests. */
 static void read_only_beside_a_writer(void **unused) {
     char *dir = make_dir();
     make(dir, 8);
     struct writer writer = {.dir = dir};
     pthread_t thread;
-    int bad = 0, refused = 0;
+    int bad = 0;
     assert_int_equal(pthread_create(&thread, NULL, write_groups, &writer), 0);
     for (int round = 0; round < 60; round++) {
         struct shr_store *store = NULL;
         struct shr_state *state = NULL;
         struct shr_reader *reader = NULL;
         struct shr_rocks_options options = {.read_only = true};
-        struct shrewd_error why;
-        if (shr_store_open_rocks(&store, dir, &options, &why) != 0) {
-            print_message("refused: %.100s\n", why.message);
-            refused++;
-            continue;
-        }
+        atomic_fetch_add(&writer.allowed, (uint32_t)round % 6);
+        assert_ok(shr_store_open_rocks(&store, dir, &options, err));
         assert_ok(shr_state_open(&state, store, NULL, false, err));
         assert_ok(shr_reader_open(&reader, state, err));
         bad += !consistent(reader);
@@ -447,7 +448,6 @@ static void read_only_beside_a_writer(void **unused) {
     atomic_store(&writer.stop, true);
     pthread_join(thread, NULL);
     assert_int_equal(bad, 0);
-    assert_in_range(refused, 0, 20);
     remove_dir(dir);
 }
 
