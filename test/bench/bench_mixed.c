@@ -38,10 +38,10 @@ static void on_tip(void *ctx) {
     shr_views_on_tip(shr_lib_views(sync->shrewd));
 }
 
-/* Of the whole process. */
-static double cpu_seconds(void) {
+/* Of the whole process or of the calling thread. */
+static double cpu_seconds(int who) {
     struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
+    getrusage(who, &used);
     return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
@@ -51,14 +51,14 @@ static void *run_sync(void *arg) {
     struct shrewd_error err;
     struct shr_follow_options options = {
         .exit_at = sync->exit_at, .on_tip = on_tip, .on_tip_ctx = sync};
-    double cpu = cpu_seconds();
+    double cpu = cpu_seconds(RUSAGE_SELF);
     uint64_t start = shr_now_ns();
     memset(&sync->progress, 0, sizeof sync->progress);
     must(shr_follow(shr_lib_state(sync->shrewd), shr_lib_module(sync->shrewd), sync->source,
                     &options, &sync->progress, &err),
          &err);
     sync->seconds = (double)(shr_now_ns() - start) / 1e9;
-    sync->cpu_s = cpu_seconds() - cpu;
+    sync->cpu_s = cpu_seconds(RUSAGE_SELF) - cpu;
     atomic_store(&sync->done, true);
     return NULL;
 }
@@ -108,16 +108,22 @@ static void measure(struct sync *sync) {
     double blocks = BLOCKS - FULL_FROM;
     double alone_s = sync->seconds, alone_cores = sync->cpu_s / sync->seconds;
     back_to_full_from(sync);
+    double views_s = cpu_seconds(RUSAGE_THREAD);
     start_sync(sync, &thread, SHR_NO_EXIT);
     for (n = 0; n < CALLS_MAX && !atomic_load(&sync->done); n++) {
         ns[n] = call_benchmark_view(sync->shrewd);
     }
+    views_s = cpu_seconds(RUSAGE_THREAD) - views_s;
     pthread_join(thread, NULL);
     print_latency("during_sync", n, &busy_p99);
     print_result("view.p99_during_sync_ratio", busy_p99 / idle_p99, "x");
     print_result("sync.full_alone_blocks_per_s", blocks / alone_s, "blocks/s");
     print_result("sync.full_alone_cores", alone_cores, "cores");
     print_result("sync.full_with_views_blocks_per_s", blocks / sync->seconds, "blocks/s");
+    print_result("sync.full_with_views_cores", (sync->cpu_s - views_s) / sync->seconds, "cores");
+    print_result("sync.full_views_cores", views_s / sync->seconds, "cores");
+    print_result("sync.full_with_views_cpu_ratio",
+                 (sync->cpu_s - views_s) / (alone_cores * alone_s), "x");
     print_result("sync.full_kept_share", alone_s / sync->seconds, "x");
     double left = (double)sysconf(_SC_NPROCESSORS_ONLN) - 1; /* by the one that calls */
     print_result("sync.full_fair_share", left < alone_cores ? left / alone_cores : 1, "x");
@@ -140,7 +146,9 @@ int main(int argc, char **argv) {
     must(shr_generated_open(&sync.source, &sync.stop, &chain, &err), &err);
     sync.shrewd = open_regtest(argv[1], argv[2], &stateful);
     sync_to(&sync, FULL_FROM);
-    sync_to(&sync, SHR_NO_EXIT); /* alone */
+    sync_to(&sync, SHR_NO_EXIT);
+    back_to_full_from(&sync);
+    sync_to(&sync, SHR_NO_EXIT); /* alone, as later beside views: after such a rollback */
     uint64_t bytes = atomic_load(&sync.progress.bytes);
     if (bytes < (uint64_t)(BLOCKS - FULL_FROM) * FULL_BYTES) {
         fprintf(stderr, "bench: the blocks are not full: %llu bytes\n", (unsigned long long)bytes);
