@@ -340,30 +340,54 @@ static void apply_free(struct apply *apply) {
     free(apply);
 }
 
-static int load_table(struct apply *apply, enum shr_table table, struct shrewd_error *err) {
+/* In this order what is loaded comes into the store. A list of rows always comes before the rows,
+ * for whoever has to remove them (ahead.c), and what LATEST had before it is replaced, for whoever
+ * reads it meanwhile. */
+static const enum shr_table loaded[] = {SHR_TABLE_CHANGES, SHR_TABLE_ROOT_PAGES, SHR_TABLE_HISTORY,
+                                        SHR_TABLE_ROOT, SHR_TABLE_LATEST};
+#define N_LOADED (sizeof loaded / sizeof loaded[0])
+
+/* The blocks' own rows; and meanwhile, on another thread, the files of versions, of which they know
+ * nothing. Without files it is the blocks' rows only. */
+static int finish(struct apply *apply, uint64_t total_keys, struct shrewd_error *err) {
     struct shr_store *store = apply->state->store;
-    return table == SHR_TABLE_HISTORY  ? shr_versions_load_history(&apply->old, store, err)
-           : table == SHR_TABLE_LATEST ? shr_versions_load_latest(&apply->newest, store, err)
-                                       : shr_store_load(store, &apply->ahead, table, err);
+    struct shrewd_error first;
+    if (!apply->load) {
+        return finish_blocks(apply, total_keys, err);
+    }
+    struct shr_version_files *files = shr_version_files_begin(store, &apply->old, &apply->newest);
+    int code = finish_blocks(apply, total_keys, &first);
+    for (size_t i = 0; code == 0 && i < N_LOADED; i++) {
+        if (loaded[i] != SHR_TABLE_HISTORY && loaded[i] != SHR_TABLE_LATEST) {
+            code = shr_store_make(store, &apply->ahead, loaded[i], &first);
+        }
+    }
+    int files_code = shr_version_files_end(files, code == 0 ? err : NULL);
+    if (code != 0 && err != NULL) {
+        *err = first;
+    }
+    return code != 0 ? code : files_code;
 }
 
-/* What is loaded first is above the tip, where nobody looks, until the write moves it there. A list
- * of the rows always comes before the rows, for whoever has to remove them (ahead.c), and what
- * LATEST had before it is replaced, for whoever reads it meanwhile. */
+/* What is loaded first is above the tip, where nobody looks, until the write moves it there. */
 static int store_all(struct apply *apply, bool sync, struct shrewd_error *err) {
-    static const enum shr_table loaded[] = {SHR_TABLE_CHANGES, SHR_TABLE_ROOT_PAGES,
-                                            SHR_TABLE_HISTORY, SHR_TABLE_ROOT, SHR_TABLE_LATEST};
     struct shr_state *state = apply->state;
     int code = 0;
     state->ahead = apply->load;
-    for (size_t i = 0; state->ahead && code == 0 && i < sizeof loaded / sizeof loaded[0]; i++) {
-        code = load_table(apply, loaded[i], err);
+    for (size_t i = 0; state->ahead && code == 0 && i < N_LOADED; i++) {
+        code = shr_store_take(state->store, loaded[i], err);
     }
     if (code == 0) {
         code = shr_store_write(state->store, &apply->batch, sync, err);
     }
     state->ahead = state->ahead && code != 0;
     return code;
+}
+
+static void drop_files(struct apply *apply) {
+    for (size_t i = 0; apply->load && i < N_LOADED; i++) {
+        shr_store_drop(apply->state->store, loaded[i]);
+    }
 }
 
 int shr_state_apply_many(struct shr_state *state, const struct shr_block_change *changes, size_t n,
@@ -385,12 +409,13 @@ int shr_state_apply_many(struct shr_state *state, const struct shr_block_change 
         code = apply_chunk(apply, n_keys, err);
     }
     if (code == 0) {
-        code = finish_blocks(apply, total_keys, err);
+        code = finish(apply, total_keys, err);
     }
     if (code == 0) {
         code = store_all(apply, sync, err);
     }
     settle_root(state->root, code);
+    drop_files(apply); /* of those taken there is none */
     if (code == 0) {
         code = shr_state_applied(state, &apply->blocks[n - 1].record, &apply->newest, err);
     }

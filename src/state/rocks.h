@@ -48,8 +48,10 @@ static inline const char *shr_rocks_chars(struct shr_bytes bytes) {
 
 /* store_ops.h's loads and load. */
 bool shr_rocks_loads(const struct shr_store *store);
-int shr_rocks_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
+int shr_rocks_make(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                    struct shrewd_error *err);
+int shr_rocks_take(struct shr_store *store, enum shr_table table, struct shrewd_error *err);
+void shr_rocks_drop(struct shr_store *store, enum shr_table table);
 
 /* Turns RocksDB's message into an error that names the path, and frees it. `doing` is what
  * failed, e.g. "cannot read". */

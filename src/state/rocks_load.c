@@ -9,7 +9,7 @@
 
 /* Begins with a dot, as files that a new database's folder may hold (rocks_open.c). One that a kill
  * leaves behind goes when the next is made, as a name: it may be another one of a table's file. */
-#define LOAD_NAME ".shrewd-load.sst"
+#define FILE_NAME "%s/.shrewd-load-%s.sst"
 
 /* As what goes to the first level is compressed: the last one's way costs several times as much. */
 static rocksdb_options_t *file_options(const struct shr_rocks *rocks, enum shr_table table) {
@@ -59,29 +59,51 @@ static char *load_file(const struct shr_rocks *rocks, const char *path, enum shr
     return message;
 }
 
-int shr_rocks_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
+static char *path_of(const struct shr_rocks *rocks, enum shr_table table) {
+    return shr_asprintf(FILE_NAME, rocks->path, shr_table_name(table));
+}
+
+static int fail(struct shr_rocks *rocks, char *message, struct shrewd_error *err) {
+    atomic_store(&rocks->failed, true);
+    return shr_rocks_fail(rocks->path, message, "cannot write", err);
+}
+
+int shr_rocks_make(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                    struct shrewd_error *err) {
     struct shr_rocks *rocks = (struct shr_rocks *)store;
     struct shr_bytes key, value;
+    shr_rocks_drop(store, table);
     if (!next(ctx, &key, &value)) {
         return 0; /* there is no file without a row */
     }
-    char *path = shr_asprintf("%s/%s", rocks->path, LOAD_NAME);
-    unlink(path);
+    char *path = path_of(rocks, table);
     char *message = write_file(rocks, path, table, next, ctx, key, value);
-    bool loads = shr_rocks_loads(store);
-    if (message == NULL && loads) {
+    free(path);
+    return message == NULL ? 0 : fail(rocks, message, err);
+}
+
+int shr_rocks_take(struct shr_store *store, enum shr_table table, struct shrewd_error *err) {
+    struct shr_rocks *rocks = (struct shr_rocks *)store;
+    char *path = path_of(rocks, table), *message = NULL;
+    bool made = access(path, F_OK) == 0, loads = shr_rocks_loads(store);
+    if (made && loads) {
         message = load_file(rocks, path, table);
+        unlink(path); /* what has been moved is gone already */
     }
-    unlink(path); /* what has been moved is gone already */
     free(path);
     if (message != NULL) {
-        atomic_store(&rocks->failed, true);
-        return shr_rocks_fail(rocks->path, message, "cannot write", err);
+        return fail(rocks, message, err);
     }
-    return loads ? 0
-                 : shr_fail(err, SHREWD_DISK_FULL,
-                            "cannot write the database '%s': its disk was full for a while; free "
-                            "some space: what is stored is whole",
-                            rocks->path);
+    return !made || loads
+               ? 0
+               : shr_fail(err, SHREWD_DISK_FULL,
+                          "cannot write the database '%s': its disk was full for a while; free "
+                          "some space: what is stored is whole",
+                          rocks->path);
+}
+
+void shr_rocks_drop(struct shr_store *store, enum shr_table table) {
+    char *path = path_of((struct shr_rocks *)store, table);
+    unlink(path);
+    free(path);
 }

@@ -89,9 +89,35 @@ bool shr_store_loads(const struct shr_store *store) {
     return store->ops->loads != NULL && !store->read_only && store->ops->loads(store);
 }
 
+int shr_store_make_rows(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
+                        struct shrewd_error *err) {
+    return store->ops->make(store, table, next, ctx, err);
+}
+
+int shr_store_take(struct shr_store *store, enum shr_table table, struct shrewd_error *err) {
+    return store->ops->take(store, table, err);
+}
+
+void shr_store_drop(struct shr_store *store, enum shr_table table) {
+    store->ops->drop(store, table);
+}
+
+/* What has been made, unless that failed. */
+static int take_made(struct shr_store *store, enum shr_table table, int code,
+                     struct shrewd_error *err) {
+    if (code == 0) {
+        code = shr_store_take(store, table, err);
+    }
+    if (code != 0) {
+        shr_store_drop(store, table);
+    }
+    return code;
+}
+
 int shr_store_load_rows(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                         struct shrewd_error *err) {
-    return store->ops->load(store, table, next, ctx, err);
+    int code = shr_store_make_rows(store, table, next, ctx, err);
+    return take_made(store, table, code, err);
 }
 
 /* Rows of a batch, sorted. */
@@ -112,7 +138,7 @@ static bool next_sorted(void *ctx, struct shr_bytes *key, struct shr_bytes *valu
     return true;
 }
 
-int shr_store_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+int shr_store_make(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
                    struct shrewd_error *err) {
     struct sorted sorted = {.rows = rows};
     sorted.order = shr_alloc_array(rows->n + 1, sizeof *sorted.order);
@@ -122,9 +148,15 @@ int shr_store_load(struct shr_store *store, const struct shr_batch *rows, enum s
         }
     }
     shr_order(sorted.order, sorted.n);
-    int code = shr_store_load_rows(store, table, next_sorted, &sorted, err);
+    int code = shr_store_make_rows(store, table, next_sorted, &sorted, err);
     free(sorted.order);
     return code;
+}
+
+int shr_store_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+                   struct shrewd_error *err) {
+    int code = shr_store_make(store, rows, table, err);
+    return take_made(store, table, code, err);
 }
 
 int shr_store_snapshot(struct shr_store *store, struct shr_snapshot **out,

@@ -102,6 +102,17 @@ int shr_store_load_rows(struct shr_store *store, enum shr_table table, shr_rows_
 int shr_store_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
                    struct shrewd_error *err);
 bool shr_store_loads(const struct shr_store *store);
+/* Loading in two steps. The first makes a file, which no read sees: any thread may do so, also
+ * while others read, write and make files of other tables; of one table there is one at a time. The
+ * second makes its rows those of the table. Where there are no rows there is no file, and nothing
+ * to do. */
+int shr_store_make_rows(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
+                        struct shrewd_error *err);
+int shr_store_make(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
+                   struct shrewd_error *err);
+int shr_store_take(struct shr_store *store, enum shr_table table, struct shrewd_error *err);
+/* Instead of taking it, or after that failed. */
+void shr_store_drop(struct shr_store *store, enum shr_table table);
 int shr_store_snapshot(struct shr_store *store, struct shr_snapshot **out,
                        struct shrewd_error *err);
 void shr_store_snapshot_free(struct shr_store *store, struct shr_snapshot *snapshot);

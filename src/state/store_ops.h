@@ -21,10 +21,12 @@ struct shr_store_ops {
                       struct shr_bytes to, shr_scan_fn *visit, void *ctx, struct shrewd_error *err);
     int (*write)(struct shr_store *store, const struct shr_batch *batch, bool sync,
                  struct shrewd_error *err);
-    /* NULL: write does as well. `loads` tells whether load can be used now. */
+    /* NULL: write does as well. `loads` tells whether the others can be used now. */
     bool (*loads)(const struct shr_store *store);
-    int (*load)(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
+    int (*make)(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                 struct shrewd_error *err);
+    int (*take)(struct shr_store *store, enum shr_table table, struct shrewd_error *err);
+    void (*drop)(struct shr_store *store, enum shr_table table);
     int (*snapshot)(struct shr_store *store, struct shr_snapshot **out, struct shrewd_error *err);
     void (*snapshot_free)(struct shr_store *store, struct shr_snapshot *snapshot);
     int (*probe)(struct shr_store *store, struct shrewd_error *err); /* NULL: it always does */

@@ -3,6 +3,8 @@
 #include "base/alloc.h"
 #include "state/codec.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define DIGIT_BITS 8u
@@ -92,23 +94,65 @@ static bool next_row(void *ctx, struct shr_bytes *key, struct shr_bytes *value) 
     return true;
 }
 
-static int load(struct walk *walk, struct shr_store *store, enum shr_table table,
-                struct shrewd_error *err) {
-    int code = shr_store_load_rows(store, table, next_row, walk, err);
-    shr_buf_free(&walk->row);
-    shr_buf_free(&walk->key);
-    free(walk->order);
+/* --- Files --- */
+
+#define FILES 2u
+
+struct shr_version_files {
+    struct shr_store *store;
+    const struct shr_versions *versions[FILES]; /* HISTORY's, LATEST's */
+    struct shrewd_error errors[FILES];
+    int codes[FILES];
+    _Atomic unsigned next; /* the first that nobody has begun */
+    pthread_t thread;
+    bool threaded;
+};
+
+static void make_file(struct shr_version_files *files, unsigned i) {
+    static const enum shr_table tables[FILES] = {SHR_TABLE_HISTORY, SHR_TABLE_LATEST};
+    struct walk walk = {.versions = files->versions[i]};
+    if (tables[i] == SHR_TABLE_HISTORY) {
+        walk.order = by_length(files->versions[i]);
+    }
+    files->codes[i] =
+        shr_store_make_rows(files->store, tables[i], next_row, &walk, &files->errors[i]);
+    shr_buf_free(&walk.row);
+    shr_buf_free(&walk.key);
+    free(walk.order);
+}
+
+static void *make_files(void *ctx) {
+    struct shr_version_files *files = ctx;
+    for (unsigned i; (i = atomic_fetch_add(&files->next, 1)) < FILES;) {
+        make_file(files, i);
+    }
+    return NULL;
+}
+
+struct shr_version_files *shr_version_files_begin(struct shr_store *store,
+                                                  const struct shr_versions *history,
+                                                  const struct shr_versions *latest) {
+    struct shr_version_files *files = shr_alloc(sizeof *files);
+    files->store = store;
+    files->versions[0] = history;
+    files->versions[1] = latest;
+    /* Without a thread, all are left for the end. */
+    files->threaded = pthread_create(&files->thread, NULL, make_files, files) == 0;
+    return files;
+}
+
+int shr_version_files_end(struct shr_version_files *files, struct shrewd_error *err) {
+    make_files(files);
+    if (files->threaded) {
+        pthread_join(files->thread, NULL);
+    }
+    int code = 0;
+    for (unsigned i = 0; code == 0 && i < FILES; i++) {
+        code = files->codes[i];
+        if (code != 0 && err != NULL) {
+            *err = files->errors[i];
+        }
+    }
+    free(files);
     return code;
-}
-
-int shr_versions_load_history(const struct shr_versions *versions, struct shr_store *store,
-                              struct shrewd_error *err) {
-    struct walk walk = {.versions = versions, .order = by_length(versions)};
-    return load(&walk, store, SHR_TABLE_HISTORY, err);
-}
-
-int shr_versions_load_latest(const struct shr_versions *versions, struct shr_store *store,
-                             struct shrewd_error *err) {
-    struct walk walk = {.versions = versions};
-    return load(&walk, store, SHR_TABLE_LATEST, err);
 }

@@ -20,10 +20,11 @@ struct gate_store {
     unsigned writes_left;  /* of writes, the same */
     void (*record)(void *ctx, bool loaded, const struct shr_batch *rows); /* NULL; what goes well */
     void *ctx;
-    bool kept;              /* closing does nothing */
-    _Atomic unsigned slow;  /* a write takes up to so many microseconds */
-    _Atomic unsigned tries; /* writes that arrived */
-    _Atomic unsigned syncs; /* of them, to be durable */
+    struct shr_batch made[SHR_TABLE_COUNT]; /* to be loaded */
+    bool kept;                              /* closing does nothing */
+    _Atomic unsigned slow;                  /* a write takes up to so many microseconds */
+    _Atomic unsigned tries;                 /* writes that arrived */
+    _Atomic unsigned syncs;                 /* of them, to be durable */
 };
 
 static inline struct gate_store *gate_of(struct shr_store *store) {
@@ -76,24 +77,35 @@ static inline bool gate_loads(const struct shr_store *store) {
     return true;
 }
 
-static inline int gate_load(struct shr_store *store, enum shr_table table, shr_rows_fn *next,
+static inline int gate_make(struct shr_store *store, enum shr_table table, shr_rows_fn *next,
                             void *ctx, struct shrewd_error *err) {
+    struct shr_batch *batch = &gate_of(store)->made[table];
+    shr_batch_clear(batch);
+    for (struct shr_bytes key, value; next(ctx, &key, &value);) {
+        assert(batch->n == 0 || shr_bytes_cmp(batch->writes[batch->n - 1].key, key) < 0);
+        shr_batch_put(batch, table, key, value);
+    }
+    return 0;
+}
+
+static inline void gate_drop(struct shr_store *store, enum shr_table table) {
+    shr_batch_free(&gate_of(store)->made[table]);
+}
+
+static inline int gate_take(struct shr_store *store, enum shr_table table,
+                            struct shrewd_error *err) {
     struct gate_store *gate = gate_of(store);
-    struct shr_batch batch = {0};
+    struct shr_batch *batch = &gate->made[table];
     int code = atomic_load(&gate->fail_with);
     if (code != 0 && gate->loads_left == 0) {
         return shr_fail(err, code, "the gate is shut");
     }
     gate->loads_left -= code != 0;
-    for (struct shr_bytes key, value; next(ctx, &key, &value);) {
-        assert(batch.n == 0 || shr_bytes_cmp(batch.writes[batch.n - 1].key, key) < 0);
-        shr_batch_put(&batch, table, key, value);
-    }
     if (gate->record != NULL) {
-        gate->record(gate->ctx, true, &batch);
+        gate->record(gate->ctx, true, batch);
     }
-    code = shr_store_write(gate->inner, &batch, true, err);
-    shr_batch_free(&batch);
+    code = shr_store_write(gate->inner, batch, true, err);
+    shr_batch_free(batch);
     return code;
 }
 
@@ -126,7 +138,9 @@ static inline struct gate_store *gate_new(void) {
         .scan = gate_scan,
         .write = gate_write,
         .loads = gate_loads,
-        .load = gate_load,
+        .make = gate_make,
+        .take = gate_take,
+        .drop = gate_drop,
         .snapshot = gate_snapshot,
         .snapshot_free = gate_snapshot_free,
         .sizes = gate_sizes,
