@@ -226,7 +226,7 @@ static void name(struct detail *detail, size_t i) {
     }
 }
 
-/* A version, written by one block and, in HISTORY, replaced by another; NULL: not. */
+/* A version, written by one block and, in HISTORY, replaced by another; NULL: not by the tip. */
 static enum shr_scan_step look(struct detail *detail, enum shr_table table,
                                struct shr_bytes row_key, struct shr_bytes row, struct shr_bytes key,
                                const uint32_t *replaced_at) {
@@ -260,8 +260,12 @@ static enum shr_scan_step look_in_history(void *ctx, struct shr_bytes row_key,
     struct detail *detail = ctx;
     struct shr_bytes key;
     uint32_t replaced_at;
-    if (!shr_check_history_key(&key, &replaced_at, row_key) ||
-        shr_check_height(detail->run, replaced_at) == NULL) {
+    bool sound = shr_check_history_key(&key, &replaced_at, row_key);
+    if (sound && shr_check_is_ahead(detail->run, replaced_at)) {
+        /* What stands for LATEST at the tip: the block that replaced it is none to compare with. */
+        return look(detail, SHR_TABLE_HISTORY, row_key, row, key, NULL);
+    }
+    if (!sound || shr_check_height(detail->run, replaced_at) == NULL) {
         return shr_check_step(detail->run, row_key, row);
     }
     return look(detail, SHR_TABLE_HISTORY, row_key, row, key, &replaced_at);
