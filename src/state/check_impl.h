@@ -84,6 +84,7 @@ struct shr_check_run {
     struct shr_check_ahead *ahead; /* by height */
     size_t n_ahead, ahead_cap;
     struct shr_buf older; /* scratch: a version out of HISTORY */
+    bool older_unread;    /* one could not be read, as was said: not all of LATEST is known */
 };
 
 /* A finding. `format` says what was found. */

@@ -368,7 +368,7 @@ int shr_check_latest(struct shr_check_run *run) {
         shr_check_ahead_end(run);
     }
     bool whole = code == 0 && run->has_blocks && !run->has_fork && !shr_check_full(run) &&
-                 !run->unread[SHR_TABLE_LATEST];
+                 !run->unread[SHR_TABLE_LATEST] && !run->older_unread;
     if (whole && read_record(run, &record, run->last)) {
         compare(run, run->last, "the number of keys in LATEST", run->out->keys, record.total_keys);
     }
