@@ -145,11 +145,6 @@ struct detail {
     struct view after[HEIGHTS_MAX], before[HEIGHTS_MAX]; /* the tree there */
 };
 
-/* The lowest height at which there is a tree. */
-static uint32_t lowest(const struct shr_check_run *run) {
-    return run->held_from > run->first ? run->held_from - 1 : run->first;
-}
-
 /* Which of the heights it is; HEIGHTS_MAX: none. */
 static size_t find(const struct detail *detail, uint32_t height) {
     size_t i = 0;
@@ -238,7 +233,7 @@ static enum shr_scan_step look(struct detail *detail, enum shr_table table,
         (replaced_at != NULL && written_at >= *replaced_at)) {
         return shr_check_step(run, row_key, row); /* as was said */
     }
-    uint32_t from = lowest(run) > written_at ? lowest(run) : written_at;
+    uint32_t from = shr_check_lowest(run) > written_at ? shr_check_lowest(run) : written_at;
     size_t by = find(detail, from);
     size_t until = replaced_at == NULL ? HEIGHTS_MAX : find(detail, *replaced_at);
     if (by < HEIGHTS_MAX) {
@@ -307,7 +302,7 @@ int shr_check_values(struct shr_check_run *run) {
         return 0;
     }
     run->out->values = true;
-    for (uint64_t at = lowest(run); run->has_blocks && at <= run->last; at++) {
+    for (uint64_t at = shr_check_lowest(run); run->has_blocks && at <= run->last; at++) {
         if (detail.n < HEIGHTS_MAX && differs(run, (uint32_t)at)) {
             detail.heights[detail.n++] = (uint32_t)at;
         }
@@ -315,7 +310,8 @@ int shr_check_values(struct shr_check_run *run) {
     if (detail.n > 0) {
         code = look_at_keys(&detail);
     }
-    for (uint64_t at = lowest(run); code == 0 && run->has_blocks && at <= run->last; at++) {
+    for (uint64_t at = shr_check_lowest(run); code == 0 && run->has_blocks && at <= run->last;
+         at++) {
         struct shr_height_key key = shr_height_key((uint32_t)at);
         size_t i = find(&detail, (uint32_t)at);
         if (differs(run, (uint32_t)at) && (i == HEIGHTS_MAX || !detail.named[i])) {
