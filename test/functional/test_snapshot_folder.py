@@ -255,8 +255,18 @@ def test_nothing_stays_of_what_was_refused(databases, tmp_path):
                 (server.url, ["--indexer", paths.guest("balances")], DATABASE),
                 (tmp_path / "s", ["--expect-root", "11" * 32], DATABASE),
                 (server.url, ["--expect-root", "11" * 32], DATABASE)):
-            done = restore(place, tmp_path / "here" / "db", *more, check=code)
+            done = restore(place, tmp_path / "here" / "new" / "db", *more, check=code)
             assert done.stderr and os.listdir(tmp_path / "here") == [], done.stderr
+
+
+def test_folders_that_were_there_stay(databases, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    (tmp_path / "here" / "old" / "db").mkdir(parents=True)
+    for db in (tmp_path / "here" / "old" / "db", tmp_path / "here" / "old" / "new" / "db"):
+        restore(tmp_path / "s", db, "--expect-root", "11" * 32, check=DATABASE)
+        assert os.listdir(tmp_path / "here") == ["old"]
+        assert os.listdir(tmp_path / "here" / "old") == ["db"]
+        assert os.listdir(tmp_path / "here" / "old" / "db") == []
 
 
 def broken(databases, tmp_path):
