@@ -50,6 +50,12 @@ static int wanted_root(struct shr_hash *out, const char *text, struct shrewd_err
     return code;
 }
 
+static enum shr_keep_root wanted_roots(const struct shr_config *config) {
+    /* In the order of the flag's words. */
+    static const enum shr_keep_root wanted[] = {SHR_KEEP_ROOT_YES, SHR_KEEP_ROOT_NO};
+    return config->state_root == SHR_UNSET ? SHR_KEEP_ROOT_ANY : wanted[config->state_root];
+}
+
 int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *config,
                        const char *dir, const char *place, const struct shr_hash *genesis,
                        struct shr_stop *stop, struct shrewd_error *err) {
@@ -58,6 +64,9 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
         .from = place,
         .db_path = dir,
         .genesis = genesis,
+        .start_height = config->start_block,
+        .keep_root = wanted_roots(config),
+        .grow_dir = config->snapshot_directory,
         .cache_bytes = (size_t)config->cache_mb << 20,
         .stop = stop,
     };
@@ -74,6 +83,30 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
 }
 
 /* --- Keeping one growing --- */
+
+static bool has_manifest(const char *dir) {
+    char *path = shr_asprintf("%s/" SHR_MANIFEST_NAME, dir);
+    bool found = access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
+int shr_snapshots_may_start(const struct shr_config *config, const struct shr_hash *genesis,
+                            struct shrewd_error *err) {
+    const char *dir = config->snapshot_directory;
+    struct shr_identity identity = {
+        .genesis = *genesis,
+        .start_height = config->start_block,
+        .keep_root =
+            wanted_roots(config) == SHR_KEEP_ROOT_NO ? SHR_KEEP_ROOT_NO : SHR_KEEP_ROOT_YES,
+    };
+    int code = 0;
+    if (dir != NULL && has_manifest(dir)) { /* without one the module need not be read again */
+        code = wanted_module(&identity.module_hash, config->indexer, err);
+        code = code != 0 ? code : shr_snap_may_grow(&identity, dir, err);
+    }
+    return code == 0 ? 0 : shr_fail_in(err, code, "--snapshot-directory");
+}
 
 struct shr_snapshots {
     struct shr_state *state;

@@ -12,6 +12,11 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
                        const char *dir, const char *place, const struct shr_hash *genesis,
                        struct shr_stop *stop, struct shrewd_error *err);
 
+/* Whether --snapshot-directory, if it is given, takes the snapshots of a new database of this
+ * chain: as shr_snapshots_start would find, before there is one. */
+int shr_snapshots_may_start(const struct shr_config *config, const struct shr_hash *genesis,
+                            struct shrewd_error *err);
+
 struct shr_snapshots;
 
 /* Starts a thread of low priority that brings the snapshot in `dir` up to each height that
