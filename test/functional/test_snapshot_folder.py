@@ -1,6 +1,8 @@
 """A snapshot's folder: whose it is, what it is never made into, who may read it, and what is left
 beside a database's place when there was nothing to restore."""
 import configparser
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -131,6 +133,54 @@ def test_a_fork_keeps_no_snapshot(databases, tmp_path):
                   tmp_path / "s", check=USAGE)
     assert "--fork" in done.stderr and "--snapshot-directory" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+# -- what is due when a daemon ends by itself
+
+def height_of(folder):
+    path = folder / "manifest.json"
+    return json.loads(path.read_text())["height"] if path.exists() else None
+
+
+@contextlib.contextmanager
+def locked(folder):
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_what_is_due_is_taken_before_it_exits(chain, tmp_path):
+    for end, interval in ((50, 25), (TIP - 1, TIP - 1), (TIP, TIP - 1)):
+        index("minimal", chain, end, db=tmp_path / "db", snapshot_directory=tmp_path / "s",
+              snapshot_interval=interval)
+        assert height_of(tmp_path / "s") == end // interval * interval
+        shrewd("snapshot", "verify", tmp_path / "s", check=OK)
+
+
+def test_it_is_tried_again_before_it_exits(chain, daemon, tmp_path):
+    """Not after the minute that follows a failure."""
+    end = chain.height() + 10
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", snapshot_interval=25,
+                 exit_at=end)
+    with locked(tmp_path / "s"):
+        one.spawn()
+        one.wait_log("trying again every minute")
+    chain.mine(10)
+    assert one.wait_exit() == OK, one.log()
+    assert height_of(tmp_path / "s") == end // 25 * 25
+
+
+def test_what_cannot_be_taken_is_told_by_the_exit_code(chain, daemon, tmp_path):
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", snapshot_interval=25,
+                 exit_at=50)
+    with locked(tmp_path / "s"):
+        one.spawn()
+        assert one.wait_exit() == DATABASE, one.log()
+    assert "shrewd: --snapshot-directory: no snapshot of block 50: another process" in one.log()
+    one.spawn()
+    assert one.wait_exit() == OK, one.log()
+    assert height_of(tmp_path / "s") == 50
 
 
 # -- what it is never made into
