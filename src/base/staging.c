@@ -57,6 +57,33 @@ static int check_target(const char *target, struct shrewd_error *err) {
                             target);
 }
 
+/* The length of the path up to the first folder that is not there; 0: all are. */
+static size_t first_missing(const char *path) {
+    size_t len = strlen(path), found = 0;
+    for (size_t at = 1; at <= len && found == 0; at++) {
+        if (path[at] == '/' || path[at] == 0) {
+            char *some = shr_strndup(path, at);
+            struct stat info;
+            found = lstat(some, &info) != 0 && errno == ENOENT ? at : 0;
+            free(some);
+        }
+    }
+    return found;
+}
+
+/* The folders made, from the innermost up, as far as there is nothing in them. */
+static void remove_made(struct shr_staging *staging) {
+    char *path = shr_strdup(staging->folder);
+    for (size_t at = strlen(path); staging->made_from != 0 && at >= staging->made_from; at--) {
+        if (staging->folder[at] == '/' || staging->folder[at] == 0) {
+            path[at] = 0;
+            rmdir(path);
+        }
+    }
+    staging->made_from = 0;
+    free(path);
+}
+
 int shr_staging_resume(struct shr_staging *out, const char *target, const char *suffix,
                        struct shrewd_error *err) {
     size_t len = strlen(target);
@@ -71,8 +98,10 @@ int shr_staging_resume(struct shr_staging *out, const char *target, const char *
     }
     out->folder = shr_asprintf("%s%s", out->target, suffix);
     out->made = shr_asprintf("%s/db", out->folder);
+    out->made_from = first_missing(out->folder);
     code = shr_dir_make(out->folder, err);
     if (code != 0) {
+        remove_made(out);
         return code;
     }
     char *path = shr_asprintf("%s/" LOCK_NAME, out->folder);
@@ -83,6 +112,9 @@ int shr_staging_resume(struct shr_staging *out, const char *target, const char *
         code = shr_fail(err, SHREWD_LOCKED, "another process is making '%s'", out->target);
         close(out->lock);
         out->lock = -1;
+    }
+    if (out->lock < 0) {
+        remove_made(out);
     }
     free(path);
     return code;
@@ -132,6 +164,7 @@ void shr_staging_end(struct shr_staging *staging) {
         clear_folder(AT_FDCWD, staging->folder, 1);
         unlink(path);
         rmdir(staging->folder);
+        remove_made(staging);
         free(path);
     }
     shr_staging_leave(staging);

@@ -59,6 +59,18 @@ static int accept_module(struct shr_daemon *d, const char *dir, struct shrewd_er
     return open_database(d, dir, 0, &genesis, info.start_height, err);
 }
 
+/* A new, empty one; nothing is made for a start that its snapshot folder refuses. */
+static int create_database(struct shr_daemon *d, const char *dir, const struct shr_hash *genesis,
+                           struct shrewd_error *err) {
+    int code = shr_snapshots_may_start(d->config, genesis, err);
+    code = code != 0 ? code
+                     : open_database(d, dir, SHREWD_CREATE, genesis, d->config->start_block, err);
+    if (code == 0) {
+        shr_info("state", "made a new database in '%s'", dir);
+    }
+    return code;
+}
+
 /* Begins a new database with the snapshot of --repo. */
 static int restore_repo(struct shr_daemon *d, const char *dir, const struct shr_hash *genesis,
                         struct shrewd_error *err) {
@@ -76,7 +88,7 @@ static int restore_repo(struct shr_daemon *d, const char *dir, const struct shr_
                     dir);
     } else if (unreachable) {
         shr_warn("snapshot", "--repo: %s: indexing from the start instead", err->message);
-        return open_database(d, dir, SHREWD_CREATE, genesis, d->config->start_block, err);
+        return create_database(d, dir, genesis, err);
     } else if (code != SHREWD_STOPPED) {
         shr_fail_in(err, code, "--repo");
     }
@@ -109,13 +121,7 @@ static int open_or_create(struct shr_daemon *d, const char *dir, struct shrewd_e
     if (code == 0 && d->config->repo != NULL) {
         return restore_repo(d, dir, &genesis, err);
     }
-    if (code == 0) {
-        code = open_database(d, dir, SHREWD_CREATE, &genesis, d->config->start_block, err);
-    }
-    if (code == 0) {
-        shr_info("state", "made a new database in '%s'", dir);
-    }
-    return code;
+    return code != 0 ? code : create_database(d, dir, &genesis, err);
 }
 
 static int check_start(struct shr_daemon *d, const char *dir, struct shrewd_error *err) {

@@ -24,8 +24,12 @@ int shr_cmd_run(struct shr_config *config) {
     while (stays && !shr_stopped(&stop)) {
         shr_stop_sleep(&stop, 60000); /* a finite source ended: go on serving */
     }
-    bool failed = !shr_stopped(&stop) && daemon.code != 0;
-    int exit_code = failed ? shr_report(&daemon.error) : SHR_EXIT_OK;
+    if (!shr_stopped(&stop)) {
+        err = daemon.error;
+        code = daemon.code != 0 ? daemon.code : shr_snapshots_finish(daemon.snapshots, &err);
+    }
+    bool failed = !shr_stopped(&stop) && code != 0;
+    int exit_code = failed ? shr_report(&err) : SHR_EXIT_OK;
     if (!shr_daemon_stop(&daemon)) {
         _exit(exit_code); /* a guest still runs: nothing of it is committed, nothing to free */
     }

@@ -50,6 +50,12 @@ static int wanted_root(struct shr_hash *out, const char *text, struct shrewd_err
     return code;
 }
 
+static enum shr_keep_root wanted_roots(const struct shr_config *config) {
+    /* In the order of the flag's words. */
+    static const enum shr_keep_root wanted[] = {SHR_KEEP_ROOT_YES, SHR_KEEP_ROOT_NO};
+    return config->state_root == SHR_UNSET ? SHR_KEEP_ROOT_ANY : wanted[config->state_root];
+}
+
 int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *config,
                        const char *dir, const char *place, const struct shr_hash *genesis,
                        struct shr_stop *stop, struct shrewd_error *err) {
@@ -58,6 +64,9 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
         .from = place,
         .db_path = dir,
         .genesis = genesis,
+        .start_height = config->start_block,
+        .keep_root = wanted_roots(config),
+        .grow_dir = config->snapshot_directory,
         .cache_bytes = (size_t)config->cache_mb << 20,
         .stop = stop,
     };
@@ -75,6 +84,30 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
 
 /* --- Keeping one growing --- */
 
+static bool has_manifest(const char *dir) {
+    char *path = shr_asprintf("%s/" SHR_MANIFEST_NAME, dir);
+    bool found = access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
+int shr_snapshots_may_start(const struct shr_config *config, const struct shr_hash *genesis,
+                            struct shrewd_error *err) {
+    const char *dir = config->snapshot_directory;
+    struct shr_identity identity = {
+        .genesis = *genesis,
+        .start_height = config->start_block,
+        .keep_root =
+            wanted_roots(config) == SHR_KEEP_ROOT_NO ? SHR_KEEP_ROOT_NO : SHR_KEEP_ROOT_YES,
+    };
+    int code = 0;
+    if (dir != NULL && has_manifest(dir)) { /* without one the module need not be read again */
+        code = wanted_module(&identity.module_hash, config->indexer, err);
+        code = code != 0 ? code : shr_snap_may_grow(&identity, dir, err);
+    }
+    return code == 0 ? 0 : shr_fail_in(err, code, "--snapshot-directory");
+}
+
 struct shr_snapshots {
     struct shr_state *state;
     char *dir;
@@ -84,6 +117,10 @@ struct shr_snapshots {
     pthread_t thread;
     _Atomic uint32_t height; /* of the last one taken */
     bool failed;             /* the last try; it has been said */
+    struct shr_stop last;    /* requested when the tip moves no more: one more try, and the end */
+    bool joined;
+    int code; /* of that try, once joined */
+    struct shrewd_error err;
 };
 
 /* The height due, or 0 for none: a database begun above the interval's first multiple still has
@@ -109,7 +146,7 @@ static bool is_there(struct shr_snapshots *s, uint32_t height) {
     return true;
 }
 
-static bool take(struct shr_snapshots *s, uint32_t height) {
+static bool take(struct shr_snapshots *s, uint32_t height, bool last) {
     struct shr_snap_summary done;
     struct shrewd_error err = {0};
     int code = shr_snap_create(&done, s->state, s->dir, height, s->stop, &err);
@@ -118,9 +155,12 @@ static bool take(struct shr_snapshots *s, uint32_t height) {
         s->failed = false;
         shr_info("snapshot", "'%s' has %zu part%s (%zu new), up to block %" PRIu32, s->dir,
                  done.parts, done.parts == 1 ? "" : "s", done.new_parts, height);
-    } else if (code == SHREWD_PRUNED ||
+    } else if ((code == SHREWD_PRUNED && !last) ||
                ((code == SHREWD_INVALID || code == SHREWD_ABOVE_TIP) && is_there(s, height))) {
         return true; /* the tip, or the folder, has gone on meanwhile: another one is due */
+    } else if (code != SHREWD_STOPPED && last) {
+        s->code = shr_fail(&s->err, code, "no snapshot of block %" PRIu32 ": %.800s", height,
+                           err.message);
     } else if (code != SHREWD_STOPPED && !s->failed) {
         shr_warn("snapshot", "no snapshot of block %" PRIu32 ": %s; trying again every minute",
                  height, err.message);
@@ -134,12 +174,17 @@ static void *grow(void *arg) {
     /* Linux has a priority for each thread: taking one must not slow what users wait for. */
     setpriority(PRIO_PROCESS, 0, NICE);
     while (!shr_stopped(s->stop)) {
+        bool last = shr_stopped(&s->last);
         uint32_t height = due(s);
-        bool pause = height != 0 && !take(s, height);
-        struct pollfd fds[2] = {{.fd = s->stop->fd, .events = POLLIN},
+        bool pause = height != 0 && !take(s, height, last);
+        if (last) {
+            break;
+        }
+        struct pollfd fds[3] = {{.fd = s->stop->fd, .events = POLLIN},
+                                {.fd = s->last.fd, .events = POLLIN},
                                 {.fd = s->bell, .events = POLLIN}};
-        poll(fds, pause ? 1 : 2, pause ? RETRY_MS : -1);
-        if (fds[1].revents & POLLIN) {
+        poll(fds, pause ? 2 : 3, pause ? RETRY_MS : -1);
+        if (fds[2].revents & POLLIN) {
             eventfd_t rung;
             eventfd_read(s->bell, &rung);
         }
@@ -162,7 +207,7 @@ int shr_snapshots_start(struct shr_snapshots **out, struct shr_state *state, con
     s->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->dir = shr_strdup(dir);
     atomic_store(&s->height, height);
-    if (s->bell < 0) {
+    if (shr_stop_init(&s->last) != 0 || s->bell < 0) {
         code = shr_fail_errno(err, SHREWD_IO, "cannot make an eventfd");
     } else {
         int bad = pthread_create(&s->thread, NULL, grow, s);
@@ -172,11 +217,8 @@ int shr_snapshots_start(struct shr_snapshots **out, struct shr_state *state, con
         }
     }
     if (code != 0) {
-        if (s->bell >= 0) {
-            close(s->bell);
-        }
-        free(s->dir);
-        free(s);
+        s->joined = true;
+        shr_snapshots_stop(s);
         return code;
     }
     *out = s;
@@ -193,10 +235,26 @@ uint32_t shr_snapshots_height(struct shr_snapshots *s) {
     return s == NULL ? 0 : atomic_load(&s->height);
 }
 
+int shr_snapshots_finish(struct shr_snapshots *s, struct shrewd_error *err) {
+    if (s == NULL) {
+        return 0;
+    }
+    shr_stop_request(&s->last);
+    pthread_join(s->thread, NULL);
+    s->joined = true;
+    return s->code == 0 ? 0
+                        : shr_fail(err, s->code, "--snapshot-directory: %.900s", s->err.message);
+}
+
 void shr_snapshots_stop(struct shr_snapshots *s) {
     if (s != NULL) {
-        pthread_join(s->thread, NULL);
-        close(s->bell);
+        if (!s->joined) {
+            pthread_join(s->thread, NULL);
+        }
+        if (s->bell >= 0) {
+            close(s->bell);
+        }
+        shr_stop_deinit(&s->last);
         free(s->dir);
         free(s);
     }

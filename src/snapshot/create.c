@@ -185,21 +185,32 @@ int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const
     return code;
 }
 
-int shr_snap_height(uint32_t *out, struct shr_state *state, const char *dir,
-                    struct shrewd_error *err) {
+static int held_height(uint32_t *out, const struct shr_identity *identity, const char *dir,
+                       struct shrewd_error *err) {
     struct shr_manifest manifest;
-    struct shr_identity identity;
     *out = 0;
     int code = shr_manifest_read(&manifest, dir, err);
     if (code != 0) {
         return code == SHREWD_NOT_FOUND ? 0 : code;
     }
-    shr_state_identity(state, &identity);
-    code = shr_held_check(&manifest, &identity, dir, err);
+    code = shr_held_check(&manifest, identity, dir, err);
     const struct shr_part *last = shr_manifest_last(&manifest);
     *out = code != 0 || last == NULL ? 0 : last->to;
     shr_manifest_free(&manifest);
     return code;
+}
+
+int shr_snap_height(uint32_t *out, struct shr_state *state, const char *dir,
+                    struct shrewd_error *err) {
+    struct shr_identity identity;
+    shr_state_identity(state, &identity);
+    return held_height(out, &identity, dir, err);
+}
+
+int shr_snap_may_grow(const struct shr_identity *identity, const char *dir,
+                      struct shrewd_error *err) {
+    uint32_t height;
+    return held_height(&height, identity, dir, err);
 }
 
 static int verify_parts(const struct shr_part *parts, size_t n, const char *dir,

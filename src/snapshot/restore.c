@@ -71,6 +71,28 @@ static int differs(const struct restoring *r, const char *what, const struct shr
                     r->from, what, a, b);
 }
 
+/* As the database would be: what a start would refuse afterwards. */
+static int check_settings(const struct restoring *r, bool has_root, struct shrewd_error *err) {
+    const struct shr_snap_restore *ask = r->ask;
+    struct shr_identity identity = r->manifest.identity;
+    identity.keep_root = has_root ? SHR_KEEP_ROOT_YES : SHR_KEEP_ROOT_NO;
+    if (ask->start_height != 0 && ask->start_height != identity.start_height) {
+        return shr_fail(err, SHREWD_MISMATCH,
+                        "the snapshot in '%s' starts at block %" PRIu32
+                        ", not at --start-block %" PRIu32
+                        ": leave --start-block out, or name the place of another one",
+                        r->from, identity.start_height, ask->start_height);
+    }
+    if (ask->keep_root != SHR_KEEP_ROOT_ANY && ask->keep_root != identity.keep_root) {
+        return shr_fail(err, SHREWD_MISMATCH,
+                        "the snapshot in '%s' keeps %s, against --state-root: leave --state-root "
+                        "out, or name the place of another one",
+                        r->from, has_root ? "state roots" : "no state roots");
+    }
+    int code = ask->grow_dir == NULL ? 0 : shr_snap_may_grow(&identity, ask->grow_dir, err);
+    return code == 0 ? 0 : shr_fail_in(err, code, "--snapshot-directory");
+}
+
 static int check_wanted(const struct restoring *r, struct shrewd_error *err) {
     const struct shr_snap_restore *ask = r->ask;
     const struct shr_identity *identity = &r->manifest.identity;
@@ -94,7 +116,7 @@ static int check_wanted(const struct restoring *r, struct shrewd_error *err) {
     if (ask->root != NULL && !shr_hash_eq(ask->root, &last->root)) {
         return differs(r, "state root", &last->root, ask->root, false, err);
     }
-    return 0;
+    return check_settings(r, last->has_root, err);
 }
 
 static int load_manifest(struct restoring *r, struct shrewd_error *err) {

@@ -36,6 +36,10 @@ int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const
  * SHREWD_MISMATCH as above; SHREWD_CORRUPT. */
 int shr_snap_height(uint32_t *out, struct shr_state *state, const char *dir,
                     struct shrewd_error *err);
+/* Whether a state of this identity, which need not be there yet, may keep a snapshot in `dir`: the
+ * same failures. */
+int shr_snap_may_grow(const struct shr_identity *identity, const char *dir,
+                      struct shrewd_error *err);
 
 /* What a manifest says, which has a part. */
 void shr_snap_sum_up(struct shr_snap_summary *out, const struct shr_manifest *manifest,
@@ -51,7 +55,10 @@ struct shr_snap_restore {
     const struct shr_hash *genesis;     /* must match; NULL: any */
     const struct shr_hash *module_hash; /* must match; NULL: any */
     const struct shr_hash *root;        /* the state root it must end with; NULL: any */
-    size_t cache_bytes;                 /* RocksDB's; 0: its default */
+    uint32_t start_height;              /* --start-block, must match; 0: any */
+    enum shr_keep_root keep_root;       /* --state-root, must match */
+    const char *grow_dir; /* --snapshot-directory, in which it must be able to grow; NULL: none */
+    size_t cache_bytes;   /* RocksDB's; 0: its default */
     struct shr_stop *stop;
 };
 

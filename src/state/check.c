@@ -124,6 +124,10 @@ struct shr_check_height *shr_check_value_height(struct shr_check_run *run, uint3
     return pruned ? &run->pruned : shr_check_height(run, height);
 }
 
+uint32_t shr_check_lowest(const struct shr_check_run *run) {
+    return run->held_from > run->first ? run->held_from - 1 : run->first;
+}
+
 bool shr_check_is_ahead(const struct shr_check_run *run, uint32_t height) {
     return run->has_tip ? height > run->tip.height : !run->has_blocks;
 }
@@ -351,7 +355,7 @@ int shr_check(struct shr_store *store, const struct shr_check_options *options,
     /* A later pass relies on what the earlier ones have found. */
     static int (*const passes[])(struct shr_check_run * run) = {
         shr_check_meta,    shr_check_blocks, shr_check_changes, shr_check_history, shr_check_latest,
-        shr_check_heights, shr_check_pages,  shr_check_root,    shr_check_values,
+        shr_check_heights, shr_check_pages,  shr_check_tops,    shr_check_root,    shr_check_values,
     };
     struct shr_check_run run = {.store = store, .options = options, .out = out, .err = err};
     struct shr_sizes sizes;

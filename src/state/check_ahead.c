@@ -20,11 +20,14 @@ struct lookup {
 
 static void look_up(struct lookup *lookup) {
     struct shr_check_run *run = lookup->run;
-    if (lookup->n > 0 && run->code == 0) {
-        run->code =
-            shr_store_get_many(run->store, run->snapshot, lookup->reads, lookup->n, run->err);
+    struct shrewd_error err = {0};
+    int code = lookup->n == 0 || run->code != 0
+                   ? 0
+                   : shr_store_get_many(run->store, run->snapshot, lookup->reads, lookup->n, &err);
+    if (code != 0 && code != SHREWD_CORRUPT) { /* what cannot be read is found in LATEST's turn */
+        run->code = shr_fail(run->err, code, "%s", err.message);
     }
-    for (size_t i = 0; run->code == 0 && i < lookup->n; i++) {
+    for (size_t i = 0; code == 0 && run->code == 0 && i < lookup->n; i++) {
         struct shr_bytes value;
         uint32_t written_at = 0;
         if (lookup->reads[i].found &&
@@ -77,6 +80,9 @@ void shr_check_ahead_newest(struct shr_check_run *run, struct shr_bytes key, uin
     struct shr_check_ahead *ahead = run->n_ahead == 0 ? NULL
                                                       : bsearch(&wanted, run->ahead, run->n_ahead,
                                                                 sizeof *run->ahead, by_height);
+    if (ahead == NULL && run->unread[SHR_TABLE_CHANGES]) {
+        return; /* its list may be there */
+    }
     if (ahead == NULL) {
         shr_check_note(run, SHR_TABLE_LATEST, key,
                        "a version written by a block held, or by one that has a list of changes",
@@ -87,7 +93,7 @@ void shr_check_ahead_newest(struct shr_check_run *run, struct shr_bytes key, uin
 }
 
 void shr_check_ahead_end(struct shr_check_run *run) {
-    for (size_t i = 0; i < run->n_ahead; i++) {
+    for (size_t i = 0; i < run->n_ahead && !run->unread[SHR_TABLE_LATEST]; i++) {
         struct shr_height_key key = shr_height_key(run->ahead[i].height);
         if (run->ahead[i].newest != 0) {
             shr_check_note(run, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
@@ -110,7 +116,9 @@ bool shr_check_at_tip(struct shr_check_run *run, struct shr_bytes *value, uint32
     int code = shr_history_find(run->store, run->snapshot, &run->older, &found, written_at, key,
                                 run->tip.height, &err);
     *value = shr_buf_bytes(&run->older);
-    if (code != 0 && code != SHREWD_CORRUPT) { /* what is damaged was found in HISTORY */
+    if (code == SHREWD_CORRUPT) { /* what is damaged was found in HISTORY */
+        run->older_unread = true;
+    } else if (code != 0) {
         run->code = shr_fail(run->err, code, "%s", err.message);
     }
     return code == 0 && found;

@@ -84,6 +84,7 @@ struct shr_check_run {
     struct shr_check_ahead *ahead; /* by height */
     size_t n_ahead, ahead_cap;
     struct shr_buf older; /* scratch: a version out of HISTORY */
+    bool older_unread;    /* one could not be read, as was said: not all of LATEST is known */
 };
 
 /* A finding. `format` says what was found. */
@@ -106,6 +107,10 @@ struct shr_check_height *shr_check_height(struct shr_check_run *run, uint32_t he
 struct shr_check_height *shr_check_value_height(struct shr_check_run *run, uint32_t height);
 /* A row of a block above the tip: of a group that was not finished (ahead.c), and no fault. */
 bool shr_check_is_ahead(const struct shr_check_run *run, uint32_t height);
+/* The lowest height at which there is a tree. */
+uint32_t shr_check_lowest(const struct shr_check_run *run);
+/* Whether there is a sound record; what is wrong with one that is not has been said. */
+bool shr_check_record(struct shr_check_run *run, struct shr_block_record *out, uint32_t height);
 /* A HISTORY row's key taken apart; false when it is none. */
 bool shr_check_history_key(struct shr_bytes *key, uint32_t *height, struct shr_bytes row);
 
@@ -155,6 +160,7 @@ int shr_check_history(struct shr_check_run *run);
 int shr_check_latest(struct shr_check_run *run);
 int shr_check_heights(struct shr_check_run *run);
 int shr_check_pages(struct shr_check_run *run);
+int shr_check_tops(struct shr_check_run *run);
 int shr_check_root(struct shr_check_run *run);
 int shr_check_values(struct shr_check_run *run);
 

@@ -61,6 +61,11 @@ static int read_slots(struct slots *slots, struct shr_root_top all[SHR_ROOT_NODE
     return code;
 }
 
+/* Whether all that is in force at the tip could be read. */
+static bool knows_latest(const struct shr_check_run *run) {
+    return !run->unread[SHR_TABLE_LATEST] && !run->older_unread;
+}
+
 /* The way down, page by page: each must have the hash that the one above says. */
 struct walk {
     struct shr_check_run *run;
@@ -109,9 +114,9 @@ static int walk_page(struct walk *walk, unsigned depth, const struct shr_root_to
     }
     if (!shr_hash_eq(&top.hash, &want->hash) || top.single != want->single) {
         shr_check_note(run, SHR_TABLE_ROOT, shr_root_key_bytes(&key),
-                       depth > 0                       ? "what the page above says"
-                       : run->unread[SHR_TABLE_LATEST] ? "the root of the block"
-                                                       : "the root of LATEST",
+                       depth > 0            ? "what the page above says"
+                       : !knows_latest(run) ? "the root of the block"
+                                            : "the root of LATEST",
                        "%s", page == NULL ? "no page" : "another hash");
     } else if (page != NULL) {
         code = walk_slots(walk, page);
@@ -157,7 +162,7 @@ int shr_check_root(struct shr_check_run *run) {
         return code;
     }
     shr_root_nodes(all);
-    if (run->unread[SHR_TABLE_LATEST]) { /* the tree is compared with the record alone */
+    if (!knows_latest(run)) { /* the tree is compared with the record alone */
         all[0] = (struct shr_root_top){run->tip.root, run->tip.total_keys == 1};
     } else {
         compare_tip(run, &all[0]);

@@ -145,11 +145,6 @@ struct detail {
     struct view after[HEIGHTS_MAX], before[HEIGHTS_MAX]; /* the tree there */
 };
 
-/* The lowest height at which there is a tree. */
-static uint32_t lowest(const struct shr_check_run *run) {
-    return run->held_from > run->first ? run->held_from - 1 : run->first;
-}
-
 /* Which of the heights it is; HEIGHTS_MAX: none. */
 static size_t find(const struct detail *detail, uint32_t height) {
     size_t i = 0;
@@ -226,7 +221,7 @@ static void name(struct detail *detail, size_t i) {
     }
 }
 
-/* A version, written by one block and, in HISTORY, replaced by another; NULL: not. */
+/* A version, written by one block and, in HISTORY, replaced by another; NULL: not by the tip. */
 static enum shr_scan_step look(struct detail *detail, enum shr_table table,
                                struct shr_bytes row_key, struct shr_bytes row, struct shr_bytes key,
                                const uint32_t *replaced_at) {
@@ -238,7 +233,7 @@ static enum shr_scan_step look(struct detail *detail, enum shr_table table,
         (replaced_at != NULL && written_at >= *replaced_at)) {
         return shr_check_step(run, row_key, row); /* as was said */
     }
-    uint32_t from = lowest(run) > written_at ? lowest(run) : written_at;
+    uint32_t from = shr_check_lowest(run) > written_at ? shr_check_lowest(run) : written_at;
     size_t by = find(detail, from);
     size_t until = replaced_at == NULL ? HEIGHTS_MAX : find(detail, *replaced_at);
     if (by < HEIGHTS_MAX) {
@@ -260,8 +255,12 @@ static enum shr_scan_step look_in_history(void *ctx, struct shr_bytes row_key,
     struct detail *detail = ctx;
     struct shr_bytes key;
     uint32_t replaced_at;
-    if (!shr_check_history_key(&key, &replaced_at, row_key) ||
-        shr_check_height(detail->run, replaced_at) == NULL) {
+    bool sound = shr_check_history_key(&key, &replaced_at, row_key);
+    if (sound && shr_check_is_ahead(detail->run, replaced_at)) {
+        /* What stands for LATEST at the tip: the block that replaced it is none to compare with. */
+        return look(detail, SHR_TABLE_HISTORY, row_key, row, key, NULL);
+    }
+    if (!sound || shr_check_height(detail->run, replaced_at) == NULL) {
         return shr_check_step(detail->run, row_key, row);
     }
     return look(detail, SHR_TABLE_HISTORY, row_key, row, key, &replaced_at);
@@ -303,7 +302,7 @@ int shr_check_values(struct shr_check_run *run) {
         return 0;
     }
     run->out->values = true;
-    for (uint64_t at = lowest(run); run->has_blocks && at <= run->last; at++) {
+    for (uint64_t at = shr_check_lowest(run); run->has_blocks && at <= run->last; at++) {
         if (detail.n < HEIGHTS_MAX && differs(run, (uint32_t)at)) {
             detail.heights[detail.n++] = (uint32_t)at;
         }
@@ -311,7 +310,8 @@ int shr_check_values(struct shr_check_run *run) {
     if (detail.n > 0) {
         code = look_at_keys(&detail);
     }
-    for (uint64_t at = lowest(run); code == 0 && run->has_blocks && at <= run->last; at++) {
+    for (uint64_t at = shr_check_lowest(run); code == 0 && run->has_blocks && at <= run->last;
+         at++) {
         struct shr_height_key key = shr_height_key((uint32_t)at);
         size_t i = find(&detail, (uint32_t)at);
         if (differs(run, (uint32_t)at) && (i == HEIGHTS_MAX || !detail.named[i])) {

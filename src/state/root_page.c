@@ -299,6 +299,33 @@ const char *shr_root_bucket_take(struct shr_root_page *page, struct shr_bytes ro
     return row.data[0] == FULL_BUCKET ? take_bucket(page, row) : take_bucket_diff(page, row);
 }
 
+const char *shr_root_page_take(struct shr_root_page **page, unsigned depth,
+                               const struct shr_hash *path, struct shr_bytes row) {
+    uint8_t kind = row.len == 0 ? 0 : row.data[0];
+    const char *wrong = NULL;
+    if (shr_root_row_full(kind)) {
+        shr_root_page_free(*page);
+        *page = shr_root_page_new(depth, kind == FULL_INNER);
+    } else if (kind != DIFF_INNER && kind != DIFF_BUCKET) {
+        wrong = "a row of a page is malformed";
+    } else if (*page == NULL) {
+        wrong = "no row has all of a page";
+    } else if ((*page)->is_inner != (kind == DIFF_INNER)) {
+        wrong = "a page changed its kind without a row that has all of it";
+    }
+    if (wrong == NULL) {
+        wrong = (*page)->is_inner ? take_inner(*page, row) : shr_root_bucket_take(*page, row);
+    }
+    if (wrong == NULL && !(*page)->is_inner && !well_sorted(*page, path)) {
+        wrong = "a bucket's leaves are out of order";
+    }
+    if (wrong != NULL) {
+        shr_root_page_free(*page);
+        *page = NULL;
+    }
+    return wrong;
+}
+
 static const char *decode(struct shr_root_page *page, const struct rows *rows,
                           const struct shr_hash *path) {
     struct shr_bytes whole = row_at(rows, rows->n - 1);

@@ -189,6 +189,11 @@ bool shr_root_row_bucket(uint8_t kind);
 /* Makes a bucket what a row of it says, which is not empty: the whole page, or what changed. NULL,
  * or what is wrong with the row; the bucket is whatever then. */
 const char *shr_root_bucket_take(struct shr_root_page *page, struct shr_bytes row);
+/* Makes *page, at `depth` on the way to `path`, what a row of it says: a whole page, in place of
+ * what was there, if anything, or what changed in it. NULL, or what is wrong with the row; there is
+ * no page then. */
+const char *shr_root_page_take(struct shr_root_page **page, unsigned depth,
+                               const struct shr_hash *path, struct shr_bytes row);
 /* The page as after the block of `height`. `path`: any key hash below it. *out is NULL when there
  * was no such page yet. scans: of ROOT; store: for messages. A row that does not decode is
  * SHREWD_CORRUPT. */

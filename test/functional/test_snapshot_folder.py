@@ -1,6 +1,8 @@
 """A snapshot's folder: whose it is, what it is never made into, who may read it, and what is left
 beside a database's place when there was nothing to restore."""
 import configparser
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -70,7 +72,8 @@ def test_a_daemon_refuses_anothers_folder_at_its_start(chain, databases, daemon,
                                                        ours, words):
     create(tmp_path / "s", databases[held])
     before = files(tmp_path / "s")
-    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", **ours)
+    one = daemon("minimal", db=tmp_path / "new" / "deep" / "db", node=chain,
+                 snapshot_directory=tmp_path / "s", **ours)
     one.spawn()
     assert one.wait_exit() == DATABASE, one.log()
     for word in ["--snapshot-directory", str(tmp_path / "s"), "another folder", *words]:
@@ -78,6 +81,17 @@ def test_a_daemon_refuses_anothers_folder_at_its_start(chain, databases, daemon,
     if held == "balances":
         assert module_hash("balances") in one.log() and module_hash("minimal") in one.log()
     assert files(tmp_path / "s") == before
+    assert os.listdir(tmp_path) == ["s"], "a refused start has made a database"
+
+
+def test_a_refused_start_leaves_a_database_that_was_there(chain, databases, daemon, tmp_path):
+    create(tmp_path / "s", databases["balances"])
+    db = index("minimal", chain, 5, db=tmp_path / "db")
+    before = dump(db)
+    one = daemon("minimal", db=db, node=chain, snapshot_directory=tmp_path / "s")
+    one.spawn()
+    assert one.wait_exit() == DATABASE, one.log()
+    assert dump(db) == before
 
 
 def test_a_daemon_refuses_a_damaged_folder_at_its_start(chain, databases, daemon, tmp_path):
@@ -88,6 +102,7 @@ def test_a_daemon_refuses_a_damaged_folder_at_its_start(chain, databases, daemon
     one.spawn()
     assert one.wait_exit() == DATABASE, one.log()
     assert "--snapshot-directory" in one.log() and "manifest.json" in one.log()
+    assert not one.db.exists()
 
 
 def test_a_daemon_goes_on_with_its_own(chain, databases, daemon, tmp_path):
@@ -118,6 +133,54 @@ def test_a_fork_keeps_no_snapshot(databases, tmp_path):
                   tmp_path / "s", check=USAGE)
     assert "--fork" in done.stderr and "--snapshot-directory" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+# -- what is due when a daemon ends by itself
+
+def height_of(folder):
+    path = folder / "manifest.json"
+    return json.loads(path.read_text())["height"] if path.exists() else None
+
+
+@contextlib.contextmanager
+def locked(folder):
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_what_is_due_is_taken_before_it_exits(chain, tmp_path):
+    for end, interval in ((50, 25), (TIP - 1, TIP - 1), (TIP, TIP - 1)):
+        index("minimal", chain, end, db=tmp_path / "db", snapshot_directory=tmp_path / "s",
+              snapshot_interval=interval)
+        assert height_of(tmp_path / "s") == end // interval * interval
+        shrewd("snapshot", "verify", tmp_path / "s", check=OK)
+
+
+def test_it_is_tried_again_before_it_exits(chain, daemon, tmp_path):
+    """Not after the minute that follows a failure."""
+    end = chain.height() + 10
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", snapshot_interval=25,
+                 exit_at=end)
+    with locked(tmp_path / "s"):
+        one.spawn()
+        one.wait_log("trying again every minute")
+    chain.mine(10)
+    assert one.wait_exit() == OK, one.log()
+    assert height_of(tmp_path / "s") == end // 25 * 25
+
+
+def test_what_cannot_be_taken_is_told_by_the_exit_code(chain, daemon, tmp_path):
+    one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", snapshot_interval=25,
+                 exit_at=50)
+    with locked(tmp_path / "s"):
+        one.spawn()
+        assert one.wait_exit() == DATABASE, one.log()
+    assert "shrewd: --snapshot-directory: no snapshot of block 50: another process" in one.log()
+    one.spawn()
+    assert one.wait_exit() == OK, one.log()
+    assert height_of(tmp_path / "s") == 50
 
 
 # -- what it is never made into
@@ -255,8 +318,57 @@ def test_nothing_stays_of_what_was_refused(databases, tmp_path):
                 (server.url, ["--indexer", paths.guest("balances")], DATABASE),
                 (tmp_path / "s", ["--expect-root", "11" * 32], DATABASE),
                 (server.url, ["--expect-root", "11" * 32], DATABASE)):
-            done = restore(place, tmp_path / "here" / "db", *more, check=code)
+            done = restore(place, tmp_path / "here" / "new" / "db", *more, check=code)
             assert done.stderr and os.listdir(tmp_path / "here") == [], done.stderr
+
+
+def test_folders_that_were_there_stay(databases, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    (tmp_path / "here" / "old" / "db").mkdir(parents=True)
+    for db in (tmp_path / "here" / "old" / "db", tmp_path / "here" / "old" / "new" / "db"):
+        restore(tmp_path / "s", db, "--expect-root", "11" * 32, check=DATABASE)
+        assert os.listdir(tmp_path / "here") == ["old"]
+        assert os.listdir(tmp_path / "here" / "old") == ["db"]
+        assert os.listdir(tmp_path / "here" / "old" / "db") == []
+
+
+@pytest.mark.parametrize("held, ours, words", [
+    ("balances", {}, ["--repo", "module"]),
+    ("late", {"start_block": 7}, ["--repo", "starts at block 5", "--start-block 7"]),
+    ("minimal", {"state_root": "off"}, ["--repo", "state roots", "--state-root"]),
+    ("rootless", {"state_root": "on"}, ["--repo", "state roots", "--state-root"]),
+    ("minimal", {"snapshot_directory": "balances"}, ["--snapshot-directory", "module"]),
+    ("minimal", {"snapshot_directory": "late"}, ["--snapshot-directory", "starts at block 5"]),
+    ("minimal", {"snapshot_directory": "rootless"}, ["--snapshot-directory", "state roots"]),
+])
+def test_nothing_stays_of_a_repo_that_was_refused(chain, databases, daemon, tmp_path, held, ours,
+                                                  words):
+    """Which the manifest tells, before a part is looked at."""
+    create(tmp_path / "s", databases[held])
+    for part in (tmp_path / "s").glob("*.zst"):
+        part.unlink()
+    if "snapshot_directory" in ours:
+        create(tmp_path / "other", databases[ours["snapshot_directory"]])
+        ours = {"snapshot_directory": tmp_path / "other"}
+    before = sorted(os.listdir(tmp_path))
+    with Server(tmp_path / "s") as server:
+        for place in (tmp_path / "s", server.url):
+            one = daemon("minimal", db=tmp_path / "new" / "deep" / "db", node=chain, repo=place,
+                         **ours)
+            one.spawn()
+            assert one.wait_exit() == DATABASE, one.log()
+            for word in words:
+                assert word in one.log(), one.log()
+            assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_repo_that_is_all_that_was_asked_for(chain, databases, daemon, tmp_path):
+    create(tmp_path / "s", databases["late"])
+    create(tmp_path / "other", databases["late"], "--height", 20)
+    one = daemon("minimal", db=tmp_path / "new" / "db", node=chain, repo=tmp_path / "s",
+                 start_block=5, state_root="on", snapshot_directory=tmp_path / "other", exit_at=TIP)
+    one.spawn()
+    assert one.wait_exit() == OK and "restored '" in one.log(), one.log()
 
 
 def broken(databases, tmp_path):

@@ -265,6 +265,9 @@ static void rows_of_a_group_that_was_not_finished(void **unused) {
          "found written at height 3, not 4"},
         {SHR_TABLE_HISTORY, HISTORY("a", "\5"), BYTES("\7\0\0\0\0\0\0\4"),
          "BLOCKS 00000004: expected the state root of the values in LATEST"},
+        {SHR_TABLE_HISTORY, HISTORY("a", "\5"), BYTES("\7\0\0\0\0\0\0\4"),
+         "HISTORY 000000016100000005: expected the value that the state tree says; found another "
+         "value after block 4\n"},
         {SHR_TABLE_LATEST, BYTES("x"), BYTES("\6\0\0\0\0\0\0\6"),
          "CHANGES 00000006: expected the keys of all versions in LATEST that the block wrote"},
         {SHR_TABLE_LATEST, BYTES("x"), BYTES("\6\0\0\0\0\0\0\7"),

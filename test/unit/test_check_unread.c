@@ -3,9 +3,9 @@
 #define FINDINGS_MAX 100u
 
 #include "check_help.h"
+#include "gate_store.h"
 
 #include "state/codec.h"
-#include "state/store_ops.h"
 
 #define TIP 200u
 #define KEYS 600u
@@ -34,6 +34,7 @@ static struct shr_state *make(struct shr_store *store) {
 
 static const struct shr_store_ops *whole;
 static enum shr_table broken;
+static bool nothing_found; /* nor can what is looked for by key */
 static size_t rows_left;
 
 struct cut {
@@ -53,6 +54,9 @@ static int scan_some(struct shr_store *store, const struct shr_snapshot *snapsho
                      enum shr_table table, struct shr_bytes from, struct shr_bytes to,
                      bool backward, shr_scan_fn *visit, void *ctx, struct shrewd_error *err) {
     struct cut cut = {visit, ctx, false};
+    if (table == broken && nothing_found && from.len > 0) {
+        return shr_fail(err, SHREWD_CORRUPT, "a block does not have its checksum");
+    }
     if (table != broken || from.len > 0 || to.data != NULL) {
         return whole->scan(store, snapshot, table, from, to, backward, visit, ctx, err);
     }
@@ -60,10 +64,18 @@ static int scan_some(struct shr_store *store, const struct shr_snapshot *snapsho
     return cut.at_end ? shr_fail(err, SHREWD_CORRUPT, "a block does not have its checksum") : code;
 }
 
+static int get_some(struct shr_store *store, const struct shr_snapshot *snapshot,
+                    struct shr_read *reads, size_t n, struct shrewd_error *err) {
+    return nothing_found && n > 0 && reads[0].table == broken
+               ? shr_fail(err, SHREWD_CORRUPT, "a block does not have its checksum")
+               : whole->get_many(store, snapshot, reads, n, err);
+}
+
 static struct shr_check_summary check_without_end(struct shr_store *store, enum shr_table table,
                                                   size_t rows) {
     struct shr_store_ops ops = *whole;
     ops.scan = scan_some;
+    ops.get_many = get_some;
     broken = table;
     rows_left = rows;
     store->ops = &ops;
@@ -72,10 +84,10 @@ static struct shr_check_summary check_without_end(struct shr_store *store, enum 
     return summary;
 }
 
+static const enum shr_table tables[] = {SHR_TABLE_LATEST, SHR_TABLE_HISTORY, SHR_TABLE_CHANGES,
+                                        SHR_TABLE_BLOCKS, SHR_TABLE_ROOT,    SHR_TABLE_ROOT_PAGES};
+
 static void it_is_one_finding(void **unused) {
-    static const enum shr_table tables[] = {SHR_TABLE_LATEST,  SHR_TABLE_HISTORY,
-                                            SHR_TABLE_CHANGES, SHR_TABLE_BLOCKS,
-                                            SHR_TABLE_ROOT,    SHR_TABLE_ROOT_PAGES};
     struct shr_store *store = shr_store_new_memory();
     struct shr_state *state = make(store);
     whole = store->ops;
@@ -92,6 +104,35 @@ static void it_is_one_finding(void **unused) {
         }
     }
     assert_int_equal(check(store).findings, 0);
+    shr_state_close(state);
+}
+
+/* A group that was not finished is ahead: what HISTORY has for it stands in for LATEST's rows. */
+static void it_is_one_finding_with_rows_ahead(void **unused) {
+    struct gate_store *gate = gate_new();
+    struct shr_state *state = make(&gate->store);
+    struct shr_pair pairs[] = {{TEXT("key 1"), TEXT("ahead")}, {TEXT("key 2"), TEXT("ahead")}};
+    struct shr_block_change change = {.height = TIP + 1, .pairs = pairs, .n_pairs = 2};
+    shr_state_set_load_min(state, 1);
+    gate->loads_left = SHR_TABLE_COUNT;
+    atomic_store(&gate->fail_with, SHREWD_DISK_FULL);
+    assert_int_equal(shr_state_apply(state, &change, false, NULL), SHREWD_DISK_FULL);
+    atomic_store(&gate->fail_with, 0);
+    whole = gate->store.ops;
+    assert_int_equal(check(&gate->store).findings, 0);
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        for (size_t rows = 0; rows < 400; rows = rows * 2 + 1) {
+            for (int some = 0; some <= 1; some++) {
+                nothing_found = some == 0;
+                struct shr_check_summary summary = check_without_end(&gate->store, tables[i], rows);
+                nothing_found = false;
+                if (summary.findings != (rows_left == 0)) {
+                    fail_msg("table %zu, %zu rows: %zu findings:\n%s", i, rows, summary.findings,
+                             (char *)found.data);
+                }
+            }
+        }
+    }
     shr_state_close(state);
 }
 
@@ -131,6 +172,7 @@ static int free_found(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_one_finding),
+        cmocka_unit_test(it_is_one_finding_with_rows_ahead),
         cmocka_unit_test(other_damage_is_found_beside_it),
     };
     return cmocka_run_group_tests_name("check_unread", tests, NULL, free_found);

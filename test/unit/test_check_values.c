@@ -7,6 +7,7 @@
 #include "chain/hash.h"
 #include "state/codec.h"
 #include "state/found.h"
+#include "state/root_page.h"
 
 #define KEYS 1500u /* so that pages of three levels are there, and buckets become inner pages */
 #define TIP 40u
@@ -267,6 +268,107 @@ static void a_leaf_of_the_past_that_was_changed(void **unused) {
     shr_state_close(state);
 }
 
+/* --- The roots in BLOCKS --- */
+
+static void turn_root(struct shr_store *store, uint32_t height) {
+    struct shr_height_key height_key = shr_height_key(height);
+    struct shr_buf key = {0}, row = {0};
+    struct shr_block_record record;
+    shr_buf_set(&key, shr_height_key_bytes(&height_key));
+    assert_ok(shr_store_get(store, NULL, SHR_TABLE_BLOCKS, &row, shr_buf_bytes(&key), err));
+    assert_null(shr_record_decode(&record, height, shr_buf_bytes(&row)));
+    record.root.b[7] ^= 1;
+    shr_record_encode(&row, &record);
+    put(store, SHR_TABLE_BLOCKS, &key, &row);
+    shr_buf_free(&row);
+    shr_buf_free(&key);
+}
+
+static void assert_root_found(struct shr_store *store, uint32_t height, size_t findings) {
+    struct shr_buf line = {0};
+    assert_int_equal(check(store).findings, findings);
+    shr_buf_printf(&line, "BLOCKS %08x: expected the root of the tree's top page after the block; ",
+                   height);
+    const char *at = strstr((char *)found.data, shr_buf_cstr(&line));
+    shr_buf_clear(&line);
+    shr_buf_printf(&line, " after block %u, where the page gives ", height);
+    if (at == NULL || strstr(at, shr_buf_cstr(&line)) == NULL) {
+        fail_msg("the root after block %u is not found:\n%.2000s", height, (char *)found.data);
+    }
+    shr_buf_free(&line);
+}
+
+/* The root of each block held but the tip, which is compared with LATEST. */
+static void damage_roots(struct shr_store *store, uint32_t oldest, uint32_t tip) {
+    for (uint32_t height = oldest; height < tip; height++) {
+        struct shr_store *above = shr_store_new_overlay(store, NULL);
+        turn_root(above, height);
+        assert_root_found(above, height, 1);
+        shr_store_close(above);
+    }
+}
+
+static void a_changed_root_of_a_past_block_is_named(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store, 8);
+    struct shr_prune_step step;
+    damage_roots(store, 1, TIP);
+    assert_ok(shr_state_rollback(state, TIP - 5, err));
+    damage_roots(store, 1, TIP - 5);
+    assert_ok(shr_state_prune(state, 17, UINT64_MAX, &step, err));
+    damage_roots(store, 17, TIP - 5);
+    turn_root(store, 16); /* of a block whose tree is gone */
+    assert_sound(store);
+    shr_state_close(state);
+}
+
+/* Blocks that follow each other are one finding. */
+static void changed_roots_in_a_row(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = make(store, 9);
+    for (uint32_t height = 20; height < 25; height++) {
+        turn_root(store, height);
+    }
+    turn_root(store, 30);
+    assert_root_found(store, 20, 2);
+    assert_non_null(strstr((char *)found.data, ", and so on up to block 24\n"));
+    assert_root_found(store, 30, 2);
+    shr_state_close(state);
+}
+
+static void get_top(struct shr_store *store, struct shr_buf *key, struct shr_buf *row,
+                    uint32_t height) {
+    static const struct shr_hash any;
+    struct shr_root_key at = shr_root_key(0, &any, height);
+    shr_buf_set(key, shr_root_key_bytes(&at));
+    assert_ok(shr_store_get(store, NULL, SHR_TABLE_ROOT, row, shr_buf_bytes(key), err));
+}
+
+/* A past row of the top page: of a bucket, leaves out of order; of an inner one, a hash in it, or
+ * nothing that is a row. */
+static void a_changed_row_of_the_top_page_is_found(void **unused) {
+    struct shr_store *store = shr_store_new_memory(), *above = shr_store_new_overlay(store, NULL);
+    struct shr_state *state = make(store, 10);
+    struct shr_buf key = {0}, row = {0};
+    get_top(store, &key, &row, 1);
+    assert_int_equal(row.data[0], 2);
+    row.data[1] ^= 0xff;
+    put(above, SHR_TABLE_ROOT, &key, &row);
+    assert_true(check(above).findings > 0);
+    shr_store_close(above);
+    get_top(store, &key, &row, TIP - 3);
+    assert_true(row.data[0] == 1 || row.data[0] == 3);
+    row.data[row.len - 1] ^= 1;
+    put(store, SHR_TABLE_ROOT, &key, &row);
+    assert_root_found(store, TIP - 3, 1);
+    row.len--;
+    put(store, SHR_TABLE_ROOT, &key, &row);
+    assert_found(store, SHR_TABLE_ROOT, &key, "a row of the tree's top page");
+    shr_buf_free(&row);
+    shr_buf_free(&key);
+    shr_state_close(state);
+}
+
 /* More blocks than are gone through key by key: each is said to differ. */
 static void many_heights_that_differ(void **unused) {
     struct shr_store *store = shr_store_new_memory();
@@ -299,6 +401,9 @@ int main(void) {
         cmocka_unit_test(a_pruned_state_is_compared_above_its_oldest_height),
         cmocka_unit_test(a_state_that_begins_with_all_it_holds),
         cmocka_unit_test(a_leaf_of_the_past_that_was_changed),
+        cmocka_unit_test(a_changed_root_of_a_past_block_is_named),
+        cmocka_unit_test(changed_roots_in_a_row),
+        cmocka_unit_test(a_changed_row_of_the_top_page_is_found),
         cmocka_unit_test(many_heights_that_differ),
     };
     return cmocka_run_group_tests_name("check_values", tests, NULL, free_found);
