@@ -1,5 +1,6 @@
 #include "base/prompt.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,4 +24,8 @@ void shr_prompt_thread(void) {
         (void)syscall(SYS_sched_setattr, 0, &own, 0); /* what is refused is done without */
     }
 #endif
+}
+
+void shr_name_thread(const char *name) {
+    (void)pthread_setname_np(pthread_self(), name); /* what is refused is done without */
 }

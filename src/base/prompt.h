@@ -1,4 +1,4 @@
-/* prompt.h: threads that should have a processor soon after they wake. */
+/* prompt.h: threads that should have a processor soon after they wake; and names of threads. */
 #ifndef SHR_BASE_PROMPT_H
 #define SHR_BASE_PROMPT_H
 
@@ -6,5 +6,8 @@
  * it interrupt threads with longer ones (runaway views, indexing) at once when it wakes, not at the
  * end of their turn some milliseconds on. It gets no larger share. Older kernels do nothing. */
 void shr_prompt_thread(void);
+
+/* Of the calling thread, for `top -H`, ps and profilers: at most 15 characters. */
+void shr_name_thread(const char *name);
 
 #endif

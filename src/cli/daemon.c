@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/prompt.h"
 #include "cli/blocks.h"
 
 #include <inttypes.h>
@@ -172,6 +173,7 @@ static void *index_main(void *arg) {
     /* In the order of the flag's words. */
     static const enum shr_fsync fsyncs[] = {SHR_FSYNC_ALWAYS, SHR_FSYNC_TIP, SHR_FSYNC_NEVER};
     struct shr_daemon *d = arg;
+    shr_name_thread("index");
     struct shr_follow_options options = {
         .max_reorg_depth = d->config->max_reorg_depth,
         .exit_at = d->config->exit_at,

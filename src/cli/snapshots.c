@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/hex.h"
+#include "base/prompt.h"
 #include "cli/database.h"
 #include "wasm/guest.h"
 
@@ -171,6 +172,7 @@ static bool take(struct shr_snapshots *s, uint32_t height, bool last) {
 
 static void *grow(void *arg) {
     struct shr_snapshots *s = arg;
+    shr_name_thread("snapshots");
     /* Linux has a priority for each thread: taking one must not slow what users wait for. */
     setpriority(PRIO_PROCESS, 0, NICE);
     while (!shr_stopped(s->stop)) {

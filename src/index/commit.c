@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/prompt.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -139,6 +140,7 @@ static void wait_work(struct shr_commit *commit) {
 
 static void *commit_main(void *arg) {
     struct shr_commit *commit = arg;
+    shr_name_thread("commit");
     pthread_mutex_lock(&commit->lock);
     for (;;) {
         uint64_t start = shr_now_ns();

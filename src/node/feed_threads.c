@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/prompt.h"
 #include "node/halt.h"
 
 #include <sys/resource.h>
@@ -226,6 +227,7 @@ static void finish(struct shr_feed *feed, struct job *job, const struct shrewd_e
 void *shr_feed_fetch_main(void *arg) {
     struct shr_feed_thread *me = arg;
     struct shr_feed *feed = me->feed;
+    shr_name_thread("fetch");
     struct job job = {0};
     go_second();
     pthread_mutex_lock(&feed->lock);
@@ -289,6 +291,7 @@ static void check_one(struct shr_feed *feed, struct shr_feed_slot *slot) {
 void *shr_feed_check_main(void *arg) {
     struct shr_feed_thread *me = arg;
     struct shr_feed *feed = me->feed;
+    shr_name_thread("check");
     go_second();
     pthread_mutex_lock(&feed->lock);
     while (!shr_feed_over(feed)) {

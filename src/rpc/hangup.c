@@ -1,6 +1,7 @@
 #include "rpc/hangup.h"
 
 #include "base/alloc.h"
+#include "base/prompt.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -99,6 +100,7 @@ static void wait_a_while(struct shr_hangups *watch, unsigned *idle_looks) {
 static void *watch_main(void *ctx) {
     struct shr_hangups *watch = ctx;
     unsigned idle_looks = 0;
+    shr_name_thread("hangups");
     pthread_mutex_lock(&watch->mutex);
     while (!watch->ending) {
         struct shr_hangup_item *claimed = look(watch);

@@ -139,6 +139,7 @@ static void work(struct shr_workers *workers, int sort) {
 }
 
 static void *quick_main(void *ctx) {
+    shr_name_thread("views");
     shr_prompt_thread();
     work(ctx, QUICK);
     return NULL;
@@ -146,6 +147,7 @@ static void *quick_main(void *ctx) {
 
 static void *slow_main(void *ctx) {
     struct shr_workers *workers = ctx;
+    shr_name_thread("views-slow");
     shr_processors_join_slow(&workers->processors, atomic_fetch_add(&workers->slow_threads, 1));
     work(workers, SLOW);
     return NULL;

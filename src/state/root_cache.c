@@ -4,6 +4,7 @@
 #include "state/root_impl.h"
 
 #include "base/alloc.h"
+#include "base/prompt.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -30,13 +31,18 @@ static void *work_on(void *ctx) {
     return NULL;
 }
 
+static void *help_on(void *ctx) {
+    shr_name_thread("commit-tree");
+    return work_on(ctx);
+}
+
 /* A thread that cannot be started is done without. */
 void shr_root_work(unsigned threads, size_t n, void (*piece)(void *ctx, size_t i), void *ctx) {
     struct work work = {.piece = piece, .ctx = ctx, .n = n};
     pthread_t ids[THREADS_MAX];
     size_t started = 0;
     for (unsigned i = 1; i < threads && i < n; i++) {
-        if (pthread_create(&ids[started], NULL, work_on, &work) == 0) {
+        if (pthread_create(&ids[started], NULL, help_on, &work) == 0) {
             started++;
         }
     }

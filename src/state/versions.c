@@ -1,6 +1,7 @@
 #include "state/versions.h"
 
 #include "base/alloc.h"
+#include "base/prompt.h"
 #include "state/codec.h"
 
 #include <pthread.h>
@@ -129,6 +130,11 @@ static void *make_files(void *ctx) {
     return NULL;
 }
 
+static void *make_aside(void *ctx) {
+    shr_name_thread("commit-files");
+    return make_files(ctx);
+}
+
 struct shr_version_files *shr_version_files_begin(struct shr_store *store,
                                                   const struct shr_versions *history,
                                                   const struct shr_versions *latest) {
@@ -137,7 +143,7 @@ struct shr_version_files *shr_version_files_begin(struct shr_store *store,
     files->versions[0] = history;
     files->versions[1] = latest;
     /* Without a thread, all are left for the end. */
-    files->threaded = pthread_create(&files->thread, NULL, make_files, files) == 0;
+    files->threaded = pthread_create(&files->thread, NULL, make_aside, files) == 0;
     return files;
 }
 

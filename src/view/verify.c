@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/prompt.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -122,6 +123,7 @@ static struct sample *pop(struct shr_verify *verify) {
 
 static void *verify_main(void *ctx) {
     struct shr_verify *verify = ctx;
+    shr_name_thread("view-verify");
     pthread_mutex_lock(&verify->mutex);
     while (!verify->ending) {
         struct sample *sample = pop(verify);

@@ -106,6 +106,7 @@ static void sleep_for(struct shr_watchdog *dog, uint64_t ns) {
 static void *watch_over(void *ctx) {
     struct shr_watchdog *dog = ctx;
     uint64_t last_run_ns = shr_now_ns();
+    shr_name_thread("view-limits");
     shr_prompt_thread(); /* what it ends is what keeps the processors busy */
     pthread_mutex_lock(&dog->lock);
     while (!dog->stop) {
