@@ -12,6 +12,7 @@
 #include "base/prompt.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,7 @@ static void set_up_thread(void) {
     static _Thread_local bool done;
     if (!done) {
         done = true;
+        shr_name_thread("http");
         shr_prompt_thread();
     }
 }
@@ -354,4 +356,7 @@ void shr_http_completed(void *cls, struct MHD_Connection *connection, void **con
     release_body(request);
     shr_buf_free(&request->reply);
     free(request);
+    /* A thread whose clients keep it busy never sleeps: it would keep its processor from the
+     * others, and from their clients, until the kernel's next tick. */
+    sched_yield();
 }

@@ -2,6 +2,7 @@
 #ifndef SHR_RPC_HTTP_H
 #define SHR_RPC_HTTP_H
 
+#include "rpc/accept.h"
 #include "rpc/hangup.h"
 #include "rpc/jsonrpc.h"
 #include "rpc/lanes.h"
@@ -17,6 +18,8 @@
  * answer; not for ever. */
 #define SHR_HTTP_DRAIN_MAX (1ull << 30)
 
+#define SHR_HTTP_THREADS_MAX 16u
+
 struct shr_http_stats {
     _Atomic uint64_t requests;  /* HTTP requests answered */
     _Atomic uint64_t faults;    /* error objects sent */
@@ -31,7 +34,10 @@ struct shr_server {
     struct shr_lanes lanes;
     struct shr_hangups *hangups; /* of the clients whose calls wait or run */
     uint32_t n_workers, queue_max;
-    struct MHD_Daemon *daemon;
+    struct shr_http_thread http[SHR_HTTP_THREADS_MAX];
+    unsigned n_http;
+    struct shr_acceptor *acceptor;
+    int listens; /* the socket */
     uint16_t port;
     char *cors; /* NULL: no such headers */
     size_t body_max;

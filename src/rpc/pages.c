@@ -255,10 +255,12 @@ static void add_views(struct shr_buf *out, struct shr_server *server) {
     }
 }
 
-static uint64_t connections(struct shr_server *server) {
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-    return info == NULL ? 0 : info->num_connections;
+static uint64_t connections(const struct shr_server *server) {
+    uint64_t open = 0;
+    for (unsigned i = 0; i < server->n_http; i++) {
+        open += atomic_load(&server->http[i].open);
+    }
+    return open;
 }
 
 void shr_page_metrics(struct shr_buf *out, struct shr_server *server) {

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define HTTP_THREADS_MIN 2u /* one for each processor, within these bounds */
-#define HTTP_THREADS_MAX 16u
 #define CONNECTIONS_MAX 4096u
 #define SPARE_FILES 1024u /* for the database and the node */
 #define IDLE_SECONDS 120u
@@ -75,6 +74,7 @@ static struct shr_server *new_server(const struct shr_rpc_source *source,
     server->n_workers = options->workers == 0 ? WORKERS_DEFAULT : options->workers;
     server->queue_max = options->queue_max == 0 ? QUEUE_DEFAULT : options->queue_max;
     server->port = options->port;
+    server->listens = -1;
     server->start_ns = shr_now_ns();
     pthread_mutex_init(&server->mutex, NULL);
     pthread_condattr_t monotonic;
@@ -91,6 +91,9 @@ static void free_server(struct shr_server *server) {
     shr_workers_free(server->workers);
     pthread_cond_destroy(&server->answered);
     pthread_mutex_destroy(&server->mutex);
+    if (server->listens >= 0) {
+        close(server->listens);
+    }
     free(server->cors);
     free(server);
 }
@@ -100,23 +103,47 @@ static unsigned http_threads(void) {
     if (processors <= (long)HTTP_THREADS_MIN) {
         return HTTP_THREADS_MIN;
     }
-    return processors < (long)HTTP_THREADS_MAX ? (unsigned)processors : HTTP_THREADS_MAX;
+    return processors < (long)SHR_HTTP_THREADS_MAX ? (unsigned)processors : SHR_HTTP_THREADS_MAX;
 }
 
-static int start_daemon(struct shr_server *server, int fd, const char *host,
-                        struct shrewd_error *err) {
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        shr_http_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, http_threads(),
+static int start_http_thread(struct shr_server *server, struct shrewd_error *err) {
+    struct shr_http_thread *thread = &server->http[server->n_http];
+    thread->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+            MHD_USE_ERROR_LOG,
+        0, NULL, NULL, shr_http_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)SHR_GUEST_THREAD_STACK, MHD_OPTION_CONNECTION_LIMIT,
-        connections_max(), MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED,
-        shr_http_completed, server, MHD_OPTION_END);
-    if (server->daemon == NULL) {
-        return shr_fail(err, SHREWD_IO, "cannot start the HTTP server on %s:%u", host,
-                        server->port);
+        CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_NOTIFY_COMPLETED,
+        shr_http_completed, server, MHD_OPTION_NOTIFY_CONNECTION, shr_acceptor_notice, thread,
+        MHD_OPTION_END);
+    if (thread->daemon == NULL) {
+        return shr_fail(err, SHREWD_IO, "cannot start HTTP thread %u of %u", server->n_http + 1,
+                        http_threads());
     }
+    server->n_http++;
     return 0;
+}
+
+static void stop_http(struct shr_server *server) {
+    shr_acceptor_stop(server->acceptor);
+    for (unsigned i = 0; i < server->n_http; i++) {
+        MHD_stop_daemon(server->http[i].daemon);
+    }
+}
+
+static int start_http(struct shr_server *server, struct shrewd_error *err) {
+    int code = 0;
+    for (unsigned n = http_threads(); code == 0 && server->n_http < n;) {
+        code = start_http_thread(server, err);
+    }
+    if (code == 0) {
+        code = shr_acceptor_start(&server->acceptor, server->http, server->n_http, server->listens,
+                                  connections_max(), err);
+    }
+    if (code != 0) {
+        stop_http(server);
+    }
+    return code;
 }
 
 int shr_server_start_on(struct shr_server **out, const struct shr_rpc_source *source,
@@ -127,9 +154,8 @@ int shr_server_start_on(struct shr_server **out, const struct shr_rpc_source *so
     }
     const char *host = options->host == NULL ? "127.0.0.1" : options->host;
     struct shr_server *server = new_server(source, options);
-    int fd = -1;
     raise_file_limit();
-    rc = shr_http_listen(&fd, &server->port, host, err);
+    rc = shr_http_listen(&server->listens, &server->port, host, err);
     if (rc == 0) {
         rc = shr_workers_start(&server->workers, server->n_workers, server->queue_max, err);
     }
@@ -137,12 +163,9 @@ int shr_server_start_on(struct shr_server **out, const struct shr_rpc_source *so
         rc = shr_http_hangups_start(server, err);
     }
     if (rc == 0) {
-        rc = start_daemon(server, fd, host, err);
+        rc = start_http(server, err);
     }
     if (rc != 0) {
-        if (fd >= 0) {
-            close(fd);
-        }
         free_server(server);
         return rc;
     }
@@ -172,8 +195,8 @@ bool shr_server_stop(struct shr_server *server, uint32_t ms) {
     }
     uint64_t until_ms = shr_now_ms() + ms;
     atomic_store(&server->stopping, true);
-    /* HTTP threads may still have it in hand: it is closed when they have ended. */
-    int fd = MHD_quiesce_daemon(server->daemon);
+    shr_acceptor_stop(server->acceptor);
+    server->acceptor = NULL;
     /* What still runs after most of the time is ended; a tenth is kept for sending answers. */
     bool drained = shr_workers_drain(server->workers, ms / 10 * 6);
     if (!drained) {
@@ -186,10 +209,7 @@ bool shr_server_stop(struct shr_server *server, uint32_t ms) {
     }
     shr_hangups_stop(server->hangups);
     wait_answered(server, until_ms);
-    MHD_stop_daemon(server->daemon);
-    if (fd >= 0) {
-        close(fd);
-    }
+    stop_http(server);
     free_server(server);
     return true;
 }
