@@ -10,12 +10,12 @@
  * requests, what a write is made of. */
 #define REST_MB 64u
 /* Shares of what is left, in fifteenths. */
-#define CACHE_SHARE 4u
-#define BUFFERS_SHARE 3u
-#define READ_CACHE_SHARE 4u
+#define CACHE_SHARE 3u
+#define BUFFERS_SHARE 2u
+#define READ_CACHE_SHARE 3u
 #define PENDING_SHARE 2u
 #define PREFETCH_SHARE 1u
-#define ROOT_SHARE 1u
+#define ROOT_SHARE 4u
 #define SHARES 15u
 
 #define MEMORY_MB_DEFAULT 1024u

@@ -57,7 +57,9 @@ static void size_read_cache(struct shr_state *state, const struct shrewd_options
     if (options->read_cache_off) {
         shr_state_set_cache(state, 0);
     } else if (options->read_cache_bytes != 0) {
-        shr_state_set_cache(state, options->read_cache_bytes);
+        bool tree = shr_state_has_root(state); /* without one, values have what its pages would */
+        shr_state_set_cache(state,
+                            options->read_cache_bytes + (tree ? 0 : options->root_cache_bytes));
     }
 }
 

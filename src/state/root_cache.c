@@ -126,8 +126,8 @@ static void drop_share(void *ctx, size_t i) {
 }
 
 /* What was freed: 0 when there is nothing of this kind. */
-static size_t drop_some(struct shr_root *root, struct shr_root_list *lists) {
-    size_t excess = root->bytes - root->cache_bytes, freed = 0;
+static size_t drop_some(struct shr_root *root, struct shr_root_list *lists, size_t keep) {
+    size_t excess = root->bytes - keep, freed = 0;
     struct drops drops = {.lists = lists, .share = excess / SHR_ROOT_SLOTS + 1};
     shr_root_work(excess < THREADED_BYTES ? 1 : root->threads, SHR_ROOT_SLOTS, drop_share, &drops);
     for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
@@ -137,19 +137,29 @@ static size_t drop_some(struct shr_root *root, struct shr_root_list *lists) {
     return freed;
 }
 
+/* What the next blocks need comes on top of what is kept, until they are written: about as much as
+ * these needed. A quarter is kept in any case. */
+static size_t bytes_to_keep(const struct shr_root *root) {
+    size_t grown = root->bytes > root->kept_bytes ? root->bytes - root->kept_bytes : 0;
+    size_t least = root->cache_bytes / 4;
+    return grown < root->cache_bytes - least ? root->cache_bytes - grown : least;
+}
+
 /* Buckets go before inner pages: each of those leads to many. */
 void shr_root_written(struct shr_root *root) {
+    size_t keep = bytes_to_keep(root);
     for (unsigned kind = 0; kind < 2; kind++) {
-        while (root->bytes > root->cache_bytes && drop_some(root, root->lists[kind]) > 0) {
+        while (root->bytes > keep && drop_some(root, root->lists[kind], keep) > 0) {
         }
     }
+    root->kept_bytes = root->bytes;
 }
 
 void shr_root_forget(struct shr_root *root) {
     shr_root_page_free(root->top);
     root->top = NULL;
     memset(root->lists, 0, sizeof root->lists);
-    root->bytes = 0;
+    root->bytes = root->kept_bytes = 0;
     root->has_hash = false;
 }
 

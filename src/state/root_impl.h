@@ -19,6 +19,7 @@ struct shr_root {
     /* The pages below, by the top page's slots: buckets, and inner pages. */
     struct shr_root_list lists[2][SHR_ROOT_SLOTS];
     size_t bytes;         /* of all pages in memory */
+    size_t kept_bytes;    /* of those that were left when blocks were last written */
     struct shr_hash hash; /* after the last update */
     bool has_hash;
 };

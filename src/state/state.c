@@ -533,6 +533,10 @@ void shr_state_set_root_cache(struct shr_state *state, size_t bytes) {
     }
 }
 
+bool shr_state_has_root(const struct shr_state *state) {
+    return state->root != NULL;
+}
+
 void shr_state_cache_stats(struct shr_state *state, struct shr_cache_stats *out) {
     *out = (struct shr_cache_stats){0};
     if (state->cache != NULL) {

@@ -88,6 +88,8 @@ int shr_state_check_root(const struct shr_state *state, enum shr_keep_root wante
                          struct shrewd_error *err);
 /* Memory for pages of the tree kept from block to block; 64 MiB unless told. */
 void shr_state_set_root_cache(struct shr_state *state, size_t bytes);
+/* Whether blocks have a state root. */
+bool shr_state_has_root(const struct shr_state *state);
 /* How many pairs a group of blocks has at least that is stored by loading (apply.c). */
 #define SHR_STATE_LOAD_MIN ((size_t)30000)
 void shr_state_set_load_min(struct shr_state *state, size_t pairs);

@@ -224,11 +224,12 @@ static void test_memory(void **state) {
     struct shr_config config;
 #define NODE "run --indexer m --db-path d --daemon-rpc-url u "
     assert_int_equal(load(&config, NODE "--memory-mb 544 --fsync never"), 0); /* 64 and 15 x 32 */
-    assert_int_equal(config.cache_mb, 128);
-    assert_int_equal(config.write_buffer_mb, 96);
-    assert_int_equal(config.read_cache_mb, 128);
+    assert_int_equal(config.cache_mb, 96);
+    assert_int_equal(config.write_buffer_mb, 64);
+    assert_int_equal(config.read_cache_mb, 96);
     assert_int_equal(config.prefetch_mb, 32);
     assert_int_equal(config.pending_mb, 64);
+    assert_int_equal(config.root_cache_mb, 128);
     assert_int_equal(config.fsync, 2);
     shr_config_free(&config);
     assert_int_equal(load(&config, NODE "--memory-mb 544 --cache-mb 20 --read-cache-mb 0"), 0);
@@ -236,12 +237,12 @@ static void test_memory(void **state) {
     assert_int_equal(config.read_cache_mb, 0);
     assert_int_equal(config.prefetch_mb, 32);
     shr_config_free(&config);
-    /* The other shares are 11 of 15: 256 fit into 1024, and not into one less. */
-    assert_int_equal(load(&config, NODE "--memory-mb 1024 --cache-mb 256"), 0);
+    /* The other shares are 12 of 15: 192 fit into 1024, and not into one less. */
+    assert_int_equal(load(&config, NODE "--memory-mb 1024 --cache-mb 192"), 0);
     shr_config_free(&config);
-    assert_refused(NODE "--memory-mb 1023 --cache-mb 256", "the least is 1024");
+    assert_refused(NODE "--memory-mb 1023 --cache-mb 192", "the least is 1024");
     assert_int_equal(load(&config, NODE "--cache-mb 4000"), 0);
-    assert_int_equal(config.read_cache_mb, 256);
+    assert_int_equal(config.read_cache_mb, 192);
     shr_config_free(&config);
     assert_refused(NODE "--memory-mb 255", "(256 to 1048576)");
     assert_refused(NODE "--fsync sometimes", "is not one of always|tip|never");
@@ -265,8 +266,8 @@ static void test_defaults(void **state) {
     assert_int_equal(config.view_concurrency, 16);
     assert_int_equal(config.view_memory_mb, 256);
     assert_int_equal(config.memory_mb, 1024);
-    assert_int_equal(config.cache_mb, 256);
-    assert_int_equal(config.read_cache_mb, 256);
+    assert_int_equal(config.cache_mb, 192);
+    assert_int_equal(config.read_cache_mb, 192);
     assert_int_equal(config.pending_mb, 128);
     assert_int_equal(config.fsync, 1);
     assert_int_equal(config.start_block, 0);

@@ -299,6 +299,8 @@ static void test_groups(void **state) {
     free(world);
 }
 
+static size_t bytes_at_most; /* of pages, in the last apply */
+
 /* A block of `n` keys from the `from`th, valued by `salt`. */
 static void apply(struct shr_store *store, struct shr_root *root, uint32_t height, uint32_t from,
                   uint32_t n, uint32_t salt, struct shr_hash *out) {
@@ -313,6 +315,7 @@ static void apply(struct shr_store *store, struct shr_root *root, uint32_t heigh
     }
     assert_ok(shr_root_update(root, height, list, n, &batch, out, err));
     assert_ok(shr_store_write(store, &batch, false, err));
+    bytes_at_most = root->bytes;
     shr_root_written(root);
     shr_batch_free(&batch);
     free(list);
@@ -385,6 +388,26 @@ static void test_same_rows(void **state) {
     }
 }
 
+/* Pages are given up before the next block needs room for its own, which are as many: the cache's
+ * bytes are never exceeded by much more than blocks differ. */
+static void test_room_for_the_next(void **state) {
+    const size_t cache = 1 << 20;
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_root *root = shr_root_new(store, cache, 2);
+    struct shr_hash hash;
+    apply(store, root, 0, 0, 60000, 0, &hash); /* several times what fits */
+    assert_in_range(root->bytes, 1, cache);
+    for (uint32_t height = 1; height < 30; height++) {
+        apply(store, root, height, height * 2000 % 59000, 300, height, &hash);
+        if (height > 2) {
+            assert_in_range(bytes_at_most, cache / 2, cache + cache / 8);
+        }
+        assert_in_range(root->bytes, cache / 4, cache);
+    }
+    shr_root_free(root);
+    shr_store_close(store);
+}
+
 /* Rows that say what cannot be. */
 static void test_damaged(void **state) {
     struct shr_store *store = shr_store_new_memory();
@@ -439,7 +462,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),    cmocka_unit_test(test_undone),
         cmocka_unit_test(test_same_rows), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups),    cmocka_unit_test(test_room_for_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
