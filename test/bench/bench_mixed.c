@@ -4,6 +4,7 @@
  * without a pause, both times. */
 #include "measure.h"
 
+#include "base/prompt.h"
 #include "index/follow.h"
 #include "lib/lib.h"
 #include "node/generated.h"
@@ -110,6 +111,8 @@ static void measure(struct sync *sync) {
     back_to_full_from(sync);
     double views_s = cpu_seconds(RUSAGE_THREAD);
     start_sync(sync, &thread, SHR_NO_EXIT);
+    shr_prompt_thread(); /* as threads are that serve; after the sync's, which must not inherit it
+                          */
     for (n = 0; n < CALLS_MAX && !atomic_load(&sync->done); n++) {
         ns[n] = call_benchmark_view(sync->shrewd);
     }

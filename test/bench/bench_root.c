@@ -6,7 +6,7 @@
  * came in the order of their hashes, to save time. */
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "measure.h"
+#include "budget.h"
 #include "state/root.h"
 
 #include <inttypes.h>
@@ -159,14 +159,15 @@ static void measure(struct bench *bench, unsigned millions) {
 int main(int argc, char **argv) {
     static const unsigned usual[] = {1, 4, 16};
     struct shrewd_error err = {0};
-    struct shr_rocks_options options = {.create = true};
+    struct shr_rocks_options options = rocks_in_budget();
     struct bench bench = {.random = 7};
     if (argc < 2) {
         fprintf(stderr, "usage: %s DBDIR [MILLIONS...]\n", argv[0]);
         return 2;
     }
     must(shr_store_open_rocks(&bench.store, argv[1], &options, &err), &err);
-    bench.root = shr_root_new(bench.store, SHR_ROOT_CACHE_DEFAULT, SHR_ROOT_THREADS_DEFAULT);
+    bench.root = shr_root_new(bench.store, (size_t)daemon_budget().root_cache_mb << 20,
+                              SHR_ROOT_THREADS_DEFAULT);
     for (int i = 0; i < (argc > 2 ? argc - 2 : 3); i++) {
         unsigned millions = argc > 2 ? (unsigned)atoi(argv[2 + i]) : usual[i];
         fill(&bench, (uint64_t)millions * 1000000);

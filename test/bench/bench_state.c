@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "measure.h"
+#include "budget.h"
 #include "state/state.h"
 
 #include <string.h>
@@ -131,7 +131,8 @@ static struct shr_identity identity_wanted(void) {
 /* Until a key can be read: in ns. */
 static uint64_t open_state(struct bench *bench) {
     struct shrewd_error err;
-    struct shr_rocks_options options = {.create = true};
+    struct shr_rocks_options options = rocks_in_budget();
+    struct shr_config config = daemon_budget();
     struct shr_identity identity = identity_wanted();
     struct shr_block_record tip = {0};
     struct shr_buf value = {0};
@@ -139,6 +140,8 @@ static uint64_t open_state(struct bench *bench) {
     uint64_t start = shr_now_ns();
     must(shr_store_open_rocks(&bench->store, bench->dir, &options, &err), &err);
     must(shr_state_open(&bench->state, bench->store, &identity, false, &err), &err);
+    shr_state_set_cache(bench->state, (size_t)config.read_cache_mb << 20);
+    shr_state_set_root_cache(bench->state, (size_t)config.root_cache_mb << 20);
     int code = shr_state_tip(bench->state, &tip, &err);
     if (code == 0) {
         must(shr_state_get_latest(bench->state, &value, key_of(key, 0), &err), &err);

@@ -36,6 +36,16 @@ static inline struct shrewd *open_in_budget(const char *module, const char *dir,
     return shrewd;
 }
 
+/* A database of a state opened without libshrewd's front: what it has of that budget. */
+static inline struct shr_rocks_options rocks_in_budget(void) {
+    struct shr_config config = daemon_budget();
+    return (struct shr_rocks_options){
+        .create = true,
+        .cache_bytes = (size_t)config.cache_mb << 20,
+        .write_buffer_bytes = (size_t)config.write_buffer_mb << 20,
+    };
+}
+
 /* Up to this height; `stages` as they were then. Gives the seconds it took. */
 static inline double follow_in_budget(struct shrewd *shrewd, struct shr_source *source,
                                       uint32_t last, struct shr_stage stages[SHR_STAGE_COUNT]) {
