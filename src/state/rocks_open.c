@@ -79,9 +79,8 @@ struct family_plan {
  * misses the larger it is: small ones, several of which become one file. All buffers of all tables
  * fit the budget, so it is kept even when writing out falls behind. CHANGES and BLOCKS are written
  * in the order of their keys: with one compression for all levels, RocksDB moves their files down
- * without reading them. HISTORY's files that are loaded (rocks_load.c) are gathered longer: those
- * are few and large, and what goes down is merged with all that is below. So are ROOT's, but a page
- * that is not in memory is read out of each of them. */
+ * without reading them. HISTORY's and ROOT's are gathered longer: when they are loaded
+ * (rocks_load.c) they are few and large, and what goes down is merged with all that is below. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_META] = {1 * MIB, 3, 1, 4 * KIB, 0, rocksdb_lz4_compression, rocksdb_lz4_compression,
                         8, false},
@@ -94,7 +93,7 @@ static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_BLOCKS] = {2 * MIB, 3, 1, 4 * KIB, 0, rocksdb_zstd_compression,
                           rocksdb_zstd_compression, 8, false},
     [SHR_TABLE_ROOT] = {16 * MIB, 3, 1, 4 * KIB, 10, rocksdb_no_compression, rocksdb_no_compression,
-                        4, true},
+                        16, true},
     [SHR_TABLE_ROOT_PAGES] = {2 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
                               rocksdb_zstd_compression, 8, false},
 };
