@@ -11,11 +11,12 @@
 
 #define BYTES_MAX ((size_t)128 << 20)
 #define BLOCKS_MAX 1000u
-#define GROUP_SHARE 4 /* of bytes_max: what is written, what gathers, and room for the guest */
-#define GROUP_SHARE_ROOT                                                                           \
-    8                     /* with a state root: its keys' pages are in memory until it is written */
-#define GATHER_BLOCKS 16u /* more are not waited for: small ones gain little */
-#define LOOK_EVERY_MS 20  /* how soon a wait notices the stop */
+/* Of bytes_max: what is written, what gathers, and room for the guest. With a state root the pages
+ * of all keys in the write are in memory as well. */
+#define GROUP_SHARE 4
+#define GROUP_SHARE_ROOT 8
+#define GATHER_BLOCKS 16u  /* more are not waited for: small ones gain little */
+#define LOOK_EVERY_MS 20   /* how soon a wait notices the stop */
 #define AFTER_STOP_MS 700u /* what a drain goes on for */
 
 /* Blocks in order, linked by `next`. */

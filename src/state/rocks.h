@@ -46,7 +46,7 @@ static inline const char *shr_rocks_chars(struct shr_bytes bytes) {
     return bytes.len == 0 ? "" : (const char *)bytes.data;
 }
 
-/* store_ops.h's loads and load. */
+/* As in store_ops.h. */
 bool shr_rocks_loads(const struct shr_store *store);
 int shr_rocks_make(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                    struct shrewd_error *err);

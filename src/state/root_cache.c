@@ -4,52 +4,19 @@
 #include "state/root_impl.h"
 
 #include "base/alloc.h"
-#include "base/prompt.h"
+#include "base/work.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define THREADS_MAX 16u
+#define THREADS_MAX (SHR_WORK_HELPERS_MAX + 1)
 /* Dropping less is not worth another thread. */
 #define THREADED_BYTES ((size_t)1 << 20)
 
-/* --- Work in pieces, on several threads --- */
-
-struct work {
-    void (*piece)(void *ctx, size_t i);
-    void *ctx;
-    size_t n;
-    _Atomic size_t next;
-};
-
-static void *work_on(void *ctx) {
-    struct work *work = ctx;
-    for (size_t i; (i = atomic_fetch_add(&work->next, 1)) < work->n;) {
-        work->piece(work->ctx, i);
-    }
-    return NULL;
-}
-
-static void *help_on(void *ctx) {
-    shr_name_thread("commit-tree");
-    return work_on(ctx);
-}
-
-/* A thread that cannot be started is done without. */
 void shr_root_work(unsigned threads, size_t n, void (*piece)(void *ctx, size_t i), void *ctx) {
-    struct work work = {.piece = piece, .ctx = ctx, .n = n};
-    pthread_t ids[THREADS_MAX];
-    size_t started = 0;
-    for (unsigned i = 1; i < threads && i < n; i++) {
-        if (pthread_create(&ids[started], NULL, help_on, &work) == 0) {
-            started++;
-        }
-    }
-    work_on(&work);
-    for (size_t i = 0; i < started; i++) {
-        pthread_join(ids[i], NULL);
-    }
+    struct shr_work work = {.piece = piece, .ctx = ctx, .n = n, .name = "commit-tree"};
+    shr_work_begin(&work, threads - 1); /* and this one */
+    shr_work_end(&work);
 }
 
 /* --- Lists --- */

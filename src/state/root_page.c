@@ -299,25 +299,30 @@ const char *shr_root_bucket_take(struct shr_root_page *page, struct shr_bytes ro
     return row.data[0] == FULL_BUCKET ? take_bucket(page, row) : take_bucket_diff(page, row);
 }
 
-const char *shr_root_page_take(struct shr_root_page **page, unsigned depth,
-                               const struct shr_hash *path, struct shr_bytes row) {
+/* But for what well_sorted tells. */
+static const char *take_any(struct shr_root_page **page, unsigned depth, struct shr_bytes row) {
     uint8_t kind = row.len == 0 ? 0 : row.data[0];
-    const char *wrong = NULL;
     if (shr_root_row_full(kind)) {
         shr_root_page_free(*page);
         *page = shr_root_page_new(depth, kind == FULL_INNER);
-    } else if (kind != DIFF_INNER && kind != DIFF_BUCKET) {
-        wrong = "a row of a page is malformed";
     } else if (*page == NULL) {
-        wrong = "no row has all of a page";
-    } else if ((*page)->is_inner != (kind == DIFF_INNER)) {
-        wrong = "a page changed its kind without a row that has all of it";
+        return "no row has all of a page";
+    } else if (kind != ((*page)->is_inner ? DIFF_INNER : DIFF_BUCKET)) {
+        return "a page changed its kind without a row that has all of it";
     }
+    return (*page)->is_inner ? take_inner(*page, row) : shr_root_bucket_take(*page, row);
+}
+
+/* The leaves of a bucket that rows have been taken of. */
+static const char *check_leaves(const struct shr_root_page *page, const struct shr_hash *path) {
+    return page->is_inner || well_sorted(page, path) ? NULL : "a bucket's leaves are out of order";
+}
+
+const char *shr_root_page_take(struct shr_root_page **page, unsigned depth,
+                               const struct shr_hash *path, struct shr_bytes row) {
+    const char *wrong = take_any(page, depth, row);
     if (wrong == NULL) {
-        wrong = (*page)->is_inner ? take_inner(*page, row) : shr_root_bucket_take(*page, row);
-    }
-    if (wrong == NULL && !(*page)->is_inner && !well_sorted(*page, path)) {
-        wrong = "a bucket's leaves are out of order";
+        wrong = check_leaves(*page, path);
     }
     if (wrong != NULL) {
         shr_root_page_free(*page);
@@ -326,23 +331,22 @@ const char *shr_root_page_take(struct shr_root_page **page, unsigned depth,
     return wrong;
 }
 
-static const char *decode(struct shr_root_page *page, const struct rows *rows,
+/* From the oldest row, the last, on. */
+static const char *decode(struct shr_root_page **out, unsigned depth, const struct rows *rows,
                           const struct shr_hash *path) {
-    struct shr_bytes whole = row_at(rows, rows->n - 1);
-    const char *wrong = page->is_inner ? take_inner(page, whole) : take_bucket(page, whole);
-    for (size_t i = rows->n - 1; wrong == NULL && i-- > 0;) {
+    const char *wrong = NULL;
+    for (size_t i = rows->n; wrong == NULL && i-- > 0;) {
         struct shr_bytes row = row_at(rows, i);
-        if (row.data[0] != (page->is_inner ? DIFF_INNER : DIFF_BUCKET)) {
-            return "a page changed its kind without a row that has all of it";
+        wrong = take_any(out, depth, row);
+        if (wrong == NULL && i < rows->n - 1) {
+            (*out)->n_diffs++;
+            (*out)->diff_bytes += (uint32_t)row.len;
         }
-        wrong = page->is_inner ? take_inner(page, row) : take_bucket_diff(page, row);
-        page->n_diffs++;
-        page->diff_bytes += (uint32_t)row.len;
     }
-    if (wrong == NULL && !page->is_inner && !well_sorted(page, path)) {
-        return "a bucket's leaves are out of order";
+    if (wrong == NULL) {
+        wrong = check_leaves(*out, path);
     }
-    if (wrong == NULL && page->is_inner && page->depth == SHR_ROOT_DEPTH_MAX) {
+    if (wrong == NULL && (*out)->is_inner && depth == SHR_ROOT_DEPTH_MAX) {
         return "an inner page lies deeper than keys have bits";
     }
     return wrong;
@@ -361,18 +365,11 @@ int shr_root_page_read(struct shr_root_page **out, const struct shr_store *store
     int code = shr_store_scans_next(scans, shr_root_key_bytes(&from), shr_bytes(bound, to.len + 1),
                                     take_row, &rows, err);
     if (code == 0 && rows.n > 0 && rows.wrong == NULL) {
-        uint8_t kind = row_at(&rows, rows.n - 1).data[0];
-        if (kind != FULL_INNER && kind != FULL_BUCKET) {
-            rows.wrong = "no row has all of a page";
-        } else {
-            struct shr_root_page *page = shr_root_page_new(depth, kind == FULL_INNER);
-            rows.wrong = decode(page, &rows, path);
-            if (rows.wrong == NULL) {
-                *out = page;
-            } else {
-                shr_root_page_free(page);
-            }
-        }
+        rows.wrong = decode(out, depth, &rows, path);
+    }
+    if (rows.wrong != NULL) {
+        shr_root_page_free(*out);
+        *out = NULL;
     }
     shr_buf_free(&rows.bytes);
     if (code == 0 && rows.wrong != NULL) {

@@ -1,11 +1,9 @@
 #include "state/versions.h"
 
 #include "base/alloc.h"
-#include "base/prompt.h"
+#include "base/work.h"
 #include "state/codec.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #define DIGIT_BITS 8u
@@ -104,13 +102,12 @@ struct shr_version_files {
     const struct shr_versions *versions[FILES]; /* HISTORY's, LATEST's */
     struct shrewd_error errors[FILES];
     int codes[FILES];
-    _Atomic unsigned next; /* the first that nobody has begun */
-    pthread_t thread;
-    bool threaded;
+    struct shr_work work;
 };
 
-static void make_file(struct shr_version_files *files, unsigned i) {
+static void make_file(void *ctx, size_t i) {
     static const enum shr_table tables[FILES] = {SHR_TABLE_HISTORY, SHR_TABLE_LATEST};
+    struct shr_version_files *files = ctx;
     struct walk walk = {.versions = files->versions[i]};
     if (tables[i] == SHR_TABLE_HISTORY) {
         walk.order = by_length(files->versions[i]);
@@ -122,19 +119,6 @@ static void make_file(struct shr_version_files *files, unsigned i) {
     free(walk.order);
 }
 
-static void *make_files(void *ctx) {
-    struct shr_version_files *files = ctx;
-    for (unsigned i; (i = atomic_fetch_add(&files->next, 1)) < FILES;) {
-        make_file(files, i);
-    }
-    return NULL;
-}
-
-static void *make_aside(void *ctx) {
-    shr_name_thread("commit-files");
-    return make_files(ctx);
-}
-
 struct shr_version_files *shr_version_files_begin(struct shr_store *store,
                                                   const struct shr_versions *history,
                                                   const struct shr_versions *latest) {
@@ -142,16 +126,14 @@ struct shr_version_files *shr_version_files_begin(struct shr_store *store,
     files->store = store;
     files->versions[0] = history;
     files->versions[1] = latest;
-    /* Without a thread, all are left for the end. */
-    files->threaded = pthread_create(&files->thread, NULL, make_aside, files) == 0;
+    files->work =
+        (struct shr_work){.piece = make_file, .ctx = files, .n = FILES, .name = "commit-files"};
+    shr_work_begin(&files->work, 1);
     return files;
 }
 
 int shr_version_files_end(struct shr_version_files *files, struct shrewd_error *err) {
-    make_files(files);
-    if (files->threaded) {
-        pthread_join(files->thread, NULL);
-    }
+    shr_work_end(&files->work);
     int code = 0;
     for (unsigned i = 0; code == 0 && i < FILES; i++) {
         code = files->codes[i];
