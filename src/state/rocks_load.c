@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* Begins with a dot, as files that a new database's folder may hold (rocks_open.c). One that a kill
- * leaves behind goes when the next is made, as a name: it may be another one of a table's file. */
+ * leaves behind goes at the next opening, as a name: it may be another one of a table's file. */
 #define FILE_NAME "%s/.shrewd-load-%s.sst"
 
 /* As what goes to the first level is compressed: the last one's way costs several times as much. */

@@ -474,6 +474,9 @@ int shr_store_open_rocks(struct shr_store **out, const char *path,
         shr_rocks_free(rocks);
         return code;
     }
+    for (int table = 0; !options->read_only && table < SHR_TABLE_COUNT; table++) {
+        shr_rocks_drop(&rocks->store, (enum shr_table)table); /* what a kill left of a group */
+    }
     *out = &rocks->store;
     return 0;
 }

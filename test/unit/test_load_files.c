@@ -75,7 +75,44 @@ static void files_are_made_aside(void **state) {
     remove_dir(dir);
 }
 
+/* Files of its own in the folder, whose names begin with a dot. */
+static unsigned files_left(const char *dir) {
+    unsigned n = 0;
+    DIR *items = opendir(dir);
+    assert_non_null(items);
+    for (struct dirent *item; (item = readdir(items)) != NULL;) {
+        n += strncmp(item->d_name, ".shrewd", 7) == 0;
+    }
+    closedir(items);
+    return n;
+}
+
+/* What a kill leaves of a group: it may be large, on a disk that is full, and no group may follow.
+ */
+static void files_left_behind_go(void **state) {
+    char *dir = make_dir();
+    struct shr_store *store = NULL;
+    struct shr_rocks_options options = {.create = true};
+    assert_ok(shr_store_open_rocks(&store, dir, &options, err));
+    struct making making = {.store = store, .table = SHR_TABLE_ROOT};
+    make_1000(&making);
+    assert_int_equal(files_left(dir), 1);
+    shr_store_close(store);
+    struct shr_rocks_options reading = {.read_only = true};
+    assert_ok(shr_store_open_rocks(&store, dir, &reading, err));
+    shr_store_close(store);
+    assert_int_equal(files_left(dir), 1); /* it may be a writer's, at work */
+    assert_ok(shr_store_open_rocks(&store, dir, &options, err));
+    assert_int_equal(files_left(dir), 0);
+    assert_counted(store, SHR_TABLE_ROOT, false);
+    shr_store_close(store);
+    remove_dir(dir);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files_are_made_aside)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_made_aside),
+        cmocka_unit_test(files_left_behind_go),
+    };
     return cmocka_run_group_tests_name("load_files", tests, NULL, NULL);
 }
