@@ -221,23 +221,35 @@ static void update_bucket(struct part *part, struct shr_root_page **slot,
     }
 }
 
-/* A page that the one above says is there. */
-static int need_page(struct part *part, struct shr_root_page **slot, struct shr_root_page *above,
-                     const struct shr_hash *path) {
+/* A page that the one above says is there, on the way to `path`, comes into memory. */
+static int fetch_page(struct part *part, struct shr_root_page **slot, struct shr_root_page *above,
+                      const struct shr_hash *path) {
+    uint64_t *aside = &above->of.inner->aside[shr_root_nibble(path, above->depth)];
     int code = 0;
+    if (*aside != 0) {
+        *slot = shr_root_aside_take(part->root->aside, *aside, above->depth + 1u);
+        *aside = 0;
+    }
     if (*slot == NULL) {
         if (part->scans == NULL) {
             part->scans = shr_store_scans_new(part->root->store, NULL, SHR_TABLE_ROOT);
         }
         code = shr_root_page_need(slot, part->root->store, part->scans, above->depth + 1u, path,
                                   part->height - 1, &part->err);
-        if (code == 0) {
-            hold(part, *slot, above, path);
-        }
-    } else {
-        (*slot)->used = true;
+    }
+    if (code == 0) {
+        hold(part, *slot, above, path);
     }
     return code;
+}
+
+static int need_page(struct part *part, struct shr_root_page **slot, struct shr_root_page *above,
+                     const struct shr_hash *path) {
+    if (*slot == NULL) {
+        return fetch_page(part, slot, above, path);
+    }
+    (*slot)->used = true;
+    return 0;
 }
 
 static int update_page(struct part *part, struct shr_root_page **slot,

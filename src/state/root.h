@@ -19,11 +19,17 @@ struct shr_root;
 
 #define SHR_ROOT_CACHE_DEFAULT ((size_t)64 << 20)
 #define SHR_ROOT_THREADS_DEFAULT 2u
+/* With so much more in a file, see shr_root_set_aside, a state of 16 million keys needs hardly any
+ * page from ROOT. */
+#define SHR_ROOT_ASIDE_TIMES 16u
 
 /* Borrows the store. `cache_bytes`: of pages kept from block to block, after those of a block
  * have been written; during one, all that it needs are held. threads: at least 1. */
 struct shr_root *shr_root_new(struct shr_store *store, size_t cache_bytes, unsigned threads);
 void shr_root_set_cache(struct shr_root *root, size_t cache_bytes);
+/* Buckets that the cache has no room for go into a file of at most so many bytes in the folder
+ * (root_aside.h), from now on. */
+void shr_root_set_aside(struct shr_root *root, const char *folder, uint64_t bytes);
 void shr_root_free(struct shr_root *root); /* NULL is fine */
 
 /* Adds the rows of the block of `height`, which follows the last one updated, to `batch`, and

@@ -58,8 +58,11 @@ void shr_root_release(struct shr_root *root, struct shr_root_page *page,
 /* --- Dropping pages --- */
 
 /* The bytes that were freed. */
-static size_t drop(struct shr_root_list *list, struct shr_root_page *page) {
+static size_t drop(struct shr_root *root, struct shr_root_list *list, struct shr_root_page *page) {
     size_t bytes = shr_root_page_bytes(page);
+    if (root->aside != NULL && !page->is_inner) {
+        page->above->of.inner->aside[page->slot] = shr_root_aside_put(root->aside, page);
+    }
     leave_list(list, page);
     page->above->n -= page->above->depth > 0;
     page->above->of.inner->pages[page->slot] = NULL;
@@ -68,7 +71,7 @@ static size_t drop(struct shr_root_list *list, struct shr_root_page *page) {
 }
 
 /* The oldest of a list goes, unless it has been used since or a page below it is in memory. */
-static size_t drop_oldest(struct shr_root_list *list) {
+static size_t drop_oldest(struct shr_root *root, struct shr_root_list *list) {
     struct shr_root_page *page = list->oldest;
     if (page->used || (page->is_inner && page->n > 0)) {
         page->used = false;
@@ -76,10 +79,11 @@ static size_t drop_oldest(struct shr_root_list *list) {
         join_list(list, page);
         return 0;
     }
-    return drop(list, page);
+    return drop(root, list, page);
 }
 
 struct drops {
+    struct shr_root *root;
     struct shr_root_list *lists; /* of one kind */
     size_t share;                /* of each list, in bytes */
     size_t freed[SHR_ROOT_SLOTS];
@@ -88,14 +92,14 @@ struct drops {
 static void drop_share(void *ctx, size_t i) {
     struct drops *drops = ctx;
     while (drops->freed[i] < drops->share && drops->lists[i].oldest != NULL) {
-        drops->freed[i] += drop_oldest(&drops->lists[i]);
+        drops->freed[i] += drop_oldest(drops->root, &drops->lists[i]);
     }
 }
 
 /* What was freed: 0 when there is nothing of this kind. */
 static size_t drop_some(struct shr_root *root, struct shr_root_list *lists, size_t keep) {
     size_t excess = root->bytes - keep, freed = 0;
-    struct drops drops = {.lists = lists, .share = excess / SHR_ROOT_SLOTS + 1};
+    struct drops drops = {.root = root, .lists = lists, .share = excess / SHR_ROOT_SLOTS + 1};
     shr_root_work(excess < THREADED_BYTES ? 1 : root->threads, SHR_ROOT_SLOTS, drop_share, &drops);
     for (unsigned i = 0; i < SHR_ROOT_SLOTS; i++) {
         freed += drops.freed[i];
@@ -128,6 +132,9 @@ void shr_root_forget(struct shr_root *root) {
     memset(root->lists, 0, sizeof root->lists);
     root->bytes = root->kept_bytes = 0;
     root->has_hash = false;
+    if (root->aside != NULL) {
+        shr_root_aside_clear(root->aside);
+    }
 }
 
 /* --- Making and freeing --- */
@@ -144,9 +151,16 @@ void shr_root_set_cache(struct shr_root *root, size_t cache_bytes) {
     root->cache_bytes = cache_bytes;
 }
 
+void shr_root_set_aside(struct shr_root *root, const char *folder, uint64_t bytes) {
+    shr_root_forget(root);
+    shr_root_aside_free(root->aside);
+    root->aside = shr_root_aside_new(folder, bytes);
+}
+
 void shr_root_free(struct shr_root *root) {
     if (root != NULL) {
         shr_root_forget(root);
+        shr_root_aside_free(root->aside);
         free(root);
     }
 }

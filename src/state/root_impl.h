@@ -3,6 +3,7 @@
 #define SHR_STATE_ROOT_IMPL_H
 
 #include "state/root.h"
+#include "state/root_aside.h"
 #include "state/root_page.h"
 #include "state/state_impl.h"
 
@@ -15,7 +16,8 @@ struct shr_root {
     struct shr_store *store;
     size_t cache_bytes;
     unsigned threads;
-    struct shr_root_page *top; /* NULL: not in memory, or not there */
+    struct shr_root_aside *aside; /* NULL: what memory has no room for is read again */
+    struct shr_root_page *top;    /* NULL: not in memory, or not there */
     /* The pages below, by the top page's slots: buckets, and inner pages. */
     struct shr_root_list lists[2][SHR_ROOT_SLOTS];
     size_t bytes;         /* of all pages in memory */

@@ -443,9 +443,10 @@ static int open_on(struct shr_state *state, struct shr_reader *base, uint32_t fo
     }
     state->identity = meta.identity;
     state->identity.keep_root = meta.keep_root ? SHR_KEEP_ROOT_YES : SHR_KEEP_ROOT_NO;
-    state->root = code != 0 || !meta.keep_root ? NULL
-                                               : shr_root_new(state->store, SHR_ROOT_CACHE_DEFAULT,
-                                                              SHR_ROOT_THREADS_DEFAULT);
+    if (code == 0 && meta.keep_root) {
+        state->root = shr_root_new(state->store, 0, SHR_ROOT_THREADS_DEFAULT);
+        shr_state_set_root_cache(state, SHR_ROOT_CACHE_DEFAULT);
+    }
     state->tree_left = state->root != NULL;
     state->fork = meta.fork;
     state->base = base;
@@ -528,8 +529,12 @@ void shr_state_set_load_min(struct shr_state *state, size_t pairs) {
 }
 
 void shr_state_set_root_cache(struct shr_state *state, size_t bytes) {
-    if (state->root != NULL) {
-        shr_root_set_cache(state->root, bytes);
+    if (state->root == NULL) {
+        return;
+    }
+    shr_root_set_cache(state->root, bytes);
+    if (state->store->folder != NULL) {
+        shr_root_set_aside(state->root, state->store->folder, SHR_ROOT_ASIDE_TIMES * bytes);
     }
 }
 

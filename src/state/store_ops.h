@@ -37,7 +37,8 @@ struct shr_store_ops {
 /* The first member of every implementation's own struct. */
 struct shr_store {
     const struct shr_store_ops *ops;
-    const char *name; /* for messages: the path, or "memory"; owned by the implementation */
+    const char *name;   /* for messages: the path, or "memory"; owned by the implementation */
+    const char *folder; /* NULL: it is in memory; owned by the implementation */
     bool read_only;
 };
 

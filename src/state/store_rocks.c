@@ -467,7 +467,7 @@ int shr_store_open_rocks(struct shr_store **out, const char *path,
     struct shr_rocks *rocks = shr_alloc(sizeof *rocks);
     rocks->store.ops = &ops;
     rocks->path = shr_strdup(path);
-    rocks->store.name = rocks->path;
+    rocks->store.name = rocks->store.folder = rocks->path;
     rocks->store.read_only = options->read_only;
     int code = shr_rocks_open(rocks, options, err);
     if (code != 0) {

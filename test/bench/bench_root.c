@@ -166,8 +166,9 @@ int main(int argc, char **argv) {
         return 2;
     }
     must(shr_store_open_rocks(&bench.store, argv[1], &options, &err), &err);
-    bench.root = shr_root_new(bench.store, (size_t)daemon_budget().root_cache_mb << 20,
-                              SHR_ROOT_THREADS_DEFAULT);
+    size_t cache_bytes = (size_t)daemon_budget().root_cache_mb << 20;
+    bench.root = shr_root_new(bench.store, cache_bytes, SHR_ROOT_THREADS_DEFAULT);
+    shr_root_set_aside(bench.root, argv[1], SHR_ROOT_ASIDE_TIMES * cache_bytes);
     for (int i = 0; i < (argc > 2 ? argc - 2 : 3); i++) {
         unsigned millions = argc > 2 ? (unsigned)atoi(argv[2 + i]) : usual[i];
         fill(&bench, (uint64_t)millions * 1000000);

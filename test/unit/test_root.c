@@ -14,6 +14,7 @@
 #define KEYS 900       /* so that there are inner pages at two depths, and buckets at three */
 #define BATCH_MAX 4    /* blocks written at once */
 #define VALUES 20      /* "0" to "19" */
+#define ASIDE_BYTES ((uint64_t)48 << 10)
 
 struct world {
     struct rng rng;
@@ -25,7 +26,15 @@ struct world {
     struct shr_batch batch;
     uint64_t checked;
     uint64_t swept; /* proofs of which each byte was changed */
+    char *dir;      /* for what is put aside; NULL: nothing is */
 };
+
+static void new_root(struct world *world, size_t cache_bytes) {
+    world->root = shr_root_new(world->store, cache_bytes, 2);
+    if (world->dir != NULL) {
+        shr_root_set_aside(world->root, world->dir, ASIDE_BYTES);
+    }
+}
 
 static void copy_model(struct root_model *to, const struct root_model *from) {
     *to = (struct root_model){.n = from->n, .cap = from->n};
@@ -226,7 +235,7 @@ static void step(struct world *world) {
         shr_root_forget(world->root);
     } else if (what == 3) { /* a new process */
         shr_root_free(world->root);
-        world->root = shr_root_new(world->store, rng_below(&world->rng, 3) * 40000, 2);
+        new_root(world, rng_below(&world->rng, 3) * 40000);
     } else {
         uint32_t n = rng_below(&world->rng, 4) == 0 ? BATCH_MAX : 1;
         for (uint32_t i = 0; i < n; i++) {
@@ -243,11 +252,13 @@ static void test_random(void **state) {
     const char *wanted = getenv("SHREWD_ROOT_STEPS");
     uint64_t steps = wanted != NULL ? strtoull(wanted, NULL, 10) : 3000;
     struct world *world = shr_alloc(sizeof *world);
+    char *dir = make_dir();
     world->rng.state = 6;
     for (uint64_t done = 0; done < steps;) {
         /* The state only grows but for rollbacks, so that begin anew now and then. */
         world->store = shr_store_new_memory();
-        world->root = shr_root_new(world->store, 40000, 2);
+        world->dir = done / 1000 % 2 == 0 ? dir : NULL;
+        new_root(world, 40000);
         world->first = world->tip = 0;
         for (uint64_t i = 0; done < steps && i < 1000; i++, done++) {
             step(world);
@@ -263,6 +274,7 @@ static void test_random(void **state) {
     assert_true(steps < 3000 || world->swept > 0);
     shr_batch_free(&world->batch);
     free(world);
+    remove_dir(dir);
 }
 
 /* The groups of buckets stay right through changed and added leaves, buckets that become inner
@@ -408,6 +420,57 @@ static void test_room_for_the_next(void **state) {
     shr_store_close(store);
 }
 
+static enum shr_scan_step remove_bucket(void *ctx, struct shr_bytes key, struct shr_bytes value) {
+    if (shr_root_row_bucket(value.data[0])) {
+        shr_batch_remove(ctx, SHR_TABLE_ROOT, key);
+    }
+    return SHR_SCAN_MORE;
+}
+
+/* Buckets that memory has no room for are had again without ROOT, which does not have them any
+ * more, and are as they would be had from it. */
+static void test_aside(void **state) {
+    char *dir = make_dir();
+    struct shr_batch batch = {0};
+    struct shr_store *stores[2];
+    struct shr_root *roots[2];
+    struct shr_buf rows[2] = {{0}};
+    for (unsigned i = 0; i < 2; i++) {
+        struct shr_hash hash;
+        stores[i] = shr_store_new_memory();
+        roots[i] = shr_root_new(stores[i], 2 << 20, 2);
+        if (i == 0) {
+            shr_root_set_aside(roots[i], dir, (uint64_t)256 << 20);
+        }
+        apply(stores[i], roots[i], 0, 0, 60000, 0, &hash);
+        apply(stores[i], roots[i], 1, 20000, 20000, 1, &hash);
+    }
+    struct shr_store *overlay = shr_store_new_overlay(stores[0], NULL);
+    assert_ok(shr_store_scan(stores[0], NULL, SHR_TABLE_ROOT, NO_BYTES, NO_BYTES, false,
+                             remove_bucket, &batch, err));
+    assert_ok(shr_store_write(overlay, &batch, false, err));
+    roots[0]->store = overlay;
+    for (uint32_t height = 2; height < 30; height++) {
+        struct shr_hash hashes[2];
+        for (unsigned i = 0; i < 2; i++) {
+            apply(stores[i], roots[i], height, height * 3000 % 58000, 2000, height, &hashes[i]);
+        }
+        assert_memory_equal(hashes[0].b, hashes[1].b, sizeof hashes[0].b);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        read_rows(stores[i], &rows[i]);
+        shr_root_free(roots[i]);
+    }
+    assert_bytes(shr_buf_bytes(&rows[0]), shr_buf_bytes(&rows[1]));
+    shr_store_close(overlay);
+    for (unsigned i = 0; i < 2; i++) {
+        shr_store_close(stores[i]);
+        shr_buf_free(&rows[i]);
+    }
+    shr_batch_free(&batch);
+    remove_dir(dir);
+}
+
 /* Rows that say what cannot be. */
 static void test_damaged(void **state) {
     struct shr_store *store = shr_store_new_memory();
@@ -460,9 +523,13 @@ static void test_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),    cmocka_unit_test(test_undone),
-        cmocka_unit_test(test_same_rows), cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_groups),    cmocka_unit_test(test_room_for_the_next),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_undone),
+        cmocka_unit_test(test_same_rows),
+        cmocka_unit_test(test_aside),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_room_for_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
