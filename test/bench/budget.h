@@ -8,9 +8,10 @@
 #include "lib/lib.h"
 #include "measure.h"
 
-/* The daemon's default budget, shared out as it does it. */
+/* The daemon's default budget, shared out as it does it, and its way to allocate. */
 static inline struct shr_config daemon_budget(void) {
     struct shrewd_error err;
+    shr_config_tune_malloc();
     struct shr_config config = {
         .memory_mb = SHR_UNSET, .cache_mb = SHR_UNSET, .read_cache_mb = SHR_UNSET};
     must(shr_config_memory(&config, true, &err), &err);
