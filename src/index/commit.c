@@ -11,10 +11,7 @@
 
 #define BYTES_MAX ((size_t)128 << 20)
 #define BLOCKS_MAX 1000u
-/* Of bytes_max: what is written, what gathers, and room for the guest. With a state root the pages
- * of all keys in the write are in memory as well. */
-#define GROUP_SHARE 4
-#define GROUP_SHARE_ROOT 8
+#define GROUP_SHARE 4 /* of bytes_max: what is written, what gathers, and room for the guest */
 #define GATHER_BLOCKS 16u  /* more are not waited for: small ones gain little */
 #define LOOK_EVERY_MS 20   /* how soon a wait notices the stop */
 #define AFTER_STOP_MS 700u /* what a drain goes on for */
@@ -344,8 +341,7 @@ int shr_commit_open(struct shr_commit **out, struct shr_state *state,
     o->bytes_max = o->bytes_max == 0 ? BYTES_MAX : o->bytes_max;
     o->blocks_max = o->blocks_max == 0 ? BLOCKS_MAX : o->blocks_max;
     if (o->group_bytes_max == 0) {
-        o->group_bytes_max =
-            o->bytes_max / (shr_state_has_root(state) ? GROUP_SHARE_ROOT : GROUP_SHARE);
+        o->group_bytes_max = o->bytes_max / GROUP_SHARE;
     }
     commit->state = state;
     commit->pending = shr_pending_new(state);
