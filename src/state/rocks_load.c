@@ -18,17 +18,24 @@ static rocksdb_options_t *file_options(const struct shr_rocks *rocks, enum shr_t
     return options;
 }
 
+static void add_row(rocksdb_sstfilewriter_t *file, const struct shr_write *row, char **message) {
+    if (row->remove) {
+        rocksdb_sstfilewriter_delete(file, shr_rocks_chars(row->key), row->key.len, message);
+    } else {
+        rocksdb_sstfilewriter_put(file, shr_rocks_chars(row->key), row->key.len,
+                                  shr_rocks_chars(row->value), row->value.len, message);
+    }
+}
+
 static char *write_file(const struct shr_rocks *rocks, const char *path, enum shr_table table,
-                        shr_rows_fn *next, void *ctx, struct shr_bytes key,
-                        struct shr_bytes value) {
+                        shr_rows_fn *next, void *ctx, struct shr_write *row) {
     char *message = NULL;
     rocksdb_envoptions_t *env = rocksdb_envoptions_create();
     rocksdb_options_t *options = file_options(rocks, table);
     rocksdb_sstfilewriter_t *file = rocksdb_sstfilewriter_create(env, options);
     rocksdb_sstfilewriter_open(file, path, &message);
-    for (bool more = true; message == NULL && more; more = next(ctx, &key, &value)) {
-        rocksdb_sstfilewriter_put(file, shr_rocks_chars(key), key.len, shr_rocks_chars(value),
-                                  value.len, &message);
+    for (bool more = true; message == NULL && more; more = next(ctx, row)) {
+        add_row(file, row, &message);
     }
     if (message == NULL) {
         rocksdb_sstfilewriter_finish(file, &message);
@@ -71,13 +78,13 @@ static int fail(struct shr_rocks *rocks, char *message, struct shrewd_error *err
 int shr_rocks_make(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                    struct shrewd_error *err) {
     struct shr_rocks *rocks = (struct shr_rocks *)store;
-    struct shr_bytes key, value;
+    struct shr_write row;
     shr_rocks_drop(store, table);
-    if (!next(ctx, &key, &value)) {
+    if (!next(ctx, &row)) {
         return 0; /* there is no file without a row */
     }
     char *path = path_of(rocks, table);
-    char *message = write_file(rocks, path, table, next, ctx, key, value);
+    char *message = write_file(rocks, path, table, next, ctx, &row);
     free(path);
     return message == NULL ? 0 : fail(rocks, message, err);
 }

@@ -6,12 +6,17 @@
  * a middle one, and what they make is written together. Very deep rollbacks go in steps of whole
  * blocks, newest first, each one atomic write, so that memory stays bounded.
  *
+ * Where there are many changes, that write just moves the tip: what the blocks wrote is ahead of it
+ * then (ahead.c), where nobody looks, and is removed by files that are loaded, the lists of changes
+ * last. A kill meanwhile leaves what a large group of blocks may leave.
+ *
  * The rows of the state root's tree are the most by far, and one above the tip is never read: where
  * there are many they stay, with the lists that name them, until the next block comes.
  */
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
+#include "base/work.h"
 #include "state/undo.h"
 
 #include <pthread.h>
@@ -282,57 +287,135 @@ static int undo_all_keys(const struct step *step, struct shr_batch *batch,
     return code;
 }
 
+/* What a step writes: every key's rows, the blocks' with the tip, and of the blocks what may lie
+ * above it: their lists of changes, and the tree's rows. */
+struct writes {
+    struct shr_batch keys, blocks, lists;
+};
+
 /* Removes the blocks' own rows and moves the tip below them. */
-static int undo_blocks(const struct step *step, struct shr_batch *batch, struct shrewd_error *err) {
-    bool leave = step->n_changes >= LEAVE_TREE_MIN;
-    step->state->tree_left = step->state->tree_left || (leave && step->state->root != NULL);
+static int undo_blocks(const struct step *step, bool leave_tree, struct writes *writes,
+                       struct shrewd_error *err) {
+    struct shr_state *state = step->state;
+    state->tree_left = state->tree_left || (leave_tree && state->root != NULL);
     for (uint64_t height = step->low; height <= step->high; height++) {
         struct shr_height_key key = shr_height_key((uint32_t)height);
-        shr_batch_remove(batch, SHR_TABLE_CHANGES, shr_height_key_bytes(&key));
-        shr_batch_remove(batch, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key));
-        int code = step->state->root == NULL || leave
+        shr_batch_remove(&writes->lists, SHR_TABLE_CHANGES, shr_height_key_bytes(&key));
+        shr_batch_remove(&writes->blocks, SHR_TABLE_BLOCKS, shr_height_key_bytes(&key));
+        int code = state->root == NULL || leave_tree
                        ? 0
-                       : shr_root_undo(step->state->store, (uint32_t)height, batch, err);
+                       : shr_root_undo(state->store, (uint32_t)height, &writes->lists, err);
         if (code != 0) {
             return code;
         }
     }
-    if (step->low == shr_state_floor(step->state)) {
-        shr_batch_remove(batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP));
+    if (step->low == shr_state_floor(state)) {
+        shr_batch_remove(&writes->blocks, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP));
         return 0;
     }
     struct shr_block_record tip;
-    int code = shr_state_own_block(step->state, NULL, &tip, step->low - 1, err);
+    int code = shr_state_own_block(state, NULL, &tip, step->low - 1, err);
     if (code == 0) {
         struct shr_buf row = {0};
         shr_tip_encode(&row, &tip);
-        shr_batch_put(batch, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP), shr_buf_bytes(&row));
+        shr_batch_put(&writes->blocks, SHR_TABLE_META, shr_bytes_str(SHR_META_TIP),
+                      shr_buf_bytes(&row));
         shr_buf_free(&row);
     }
     return code;
 }
 
+static int write_at_once(struct shr_state *state, struct writes *writes, bool *moved,
+                         struct shrewd_error *err) {
+    shr_batch_move(&writes->keys, &writes->blocks);
+    shr_batch_move(&writes->keys, &writes->lists);
+    int code = shr_store_write(state->store, &writes->keys, true, err);
+    *moved = code == 0;
+    return code;
+}
+
+/* In the order in which they are loaded: as long as LATEST has a block's versions, HISTORY has what
+ * goes back in their place. */
+static const enum shr_table restored[] = {SHR_TABLE_LATEST, SHR_TABLE_HISTORY};
+#define N_RESTORED (sizeof restored / sizeof restored[0])
+
+struct files {
+    struct shr_store *store;
+    const struct shr_batch *rows;
+    struct shrewd_error errors[N_RESTORED];
+    int codes[N_RESTORED];
+};
+
+static void make_file(void *ctx, size_t i) {
+    struct files *files = ctx;
+    files->codes[i] = shr_store_make(files->store, files->rows, restored[i], &files->errors[i]);
+}
+
+static int make_files(struct shr_store *store, const struct shr_batch *rows,
+                      struct shrewd_error *err) {
+    struct files files = {.store = store, .rows = rows};
+    struct shr_work work = {
+        .piece = make_file, .ctx = &files, .n = N_RESTORED, .name = "rollback-files"};
+    shr_work_begin(&work, N_RESTORED - 1);
+    shr_work_end(&work);
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < N_RESTORED; i++) {
+        code = files.codes[i];
+        if (code != 0 && err != NULL) {
+            *err = files.errors[i];
+        }
+    }
+    return code;
+}
+
+/* The tip moves, and what is ahead of it goes. *moved: the first is done, whatever comes of the
+ * rest: what is still ahead then goes before anything else is written. */
+static int write_and_load(struct shr_state *state, struct writes *writes, bool *moved,
+                          struct shrewd_error *err) {
+    int code = make_files(state->store, &writes->keys, err);
+    if (code == 0) {
+        state->ahead = true;
+        code = shr_store_write(state->store, &writes->blocks, true, err);
+        *moved = code == 0;
+    }
+    for (size_t i = 0; code == 0 && i < N_RESTORED; i++) {
+        code = shr_store_take(state->store, restored[i], err);
+    }
+    if (code == 0) { /* on disk, as what is loaded next is at once */
+        code = shr_store_write(state->store, &writes->lists, true, err);
+    }
+    state->ahead = state->ahead && code != 0;
+    for (size_t i = 0; i < N_RESTORED; i++) {
+        shr_store_drop(state->store, restored[i]); /* of those taken there is none */
+    }
+    return code;
+}
+
 /* Removes blocks from `high` down, to `low` or as far as one step goes; *low_done is the lowest
- * one removed. */
+ * one removed. *moved: the tip is below it, even if an error came after. */
 static int roll_step(struct shr_state *state, uint32_t low, uint32_t high, uint32_t *low_done,
-                     struct shrewd_error *err) {
+                     bool *moved, struct shrewd_error *err) {
     struct step step = {.state = state, .high = high};
-    struct shr_batch batch = {0};
+    struct writes writes = {0};
     int code = read_rows(&step, low, err);
+    bool load = step.n_changes >= state->load_min && shr_store_loads(state->store);
     if (code == 0) {
-        code = undo_all_keys(&step, &batch, err);
+        code = undo_all_keys(&step, &writes.keys, err);
     }
     if (code == 0) {
-        code = undo_blocks(&step, &batch, err);
+        code = undo_blocks(&step, step.n_changes >= LEAVE_TREE_MIN, &writes, err);
     }
     if (code == 0) {
-        code = shr_store_write(state->store, &batch, true, err);
+        code = load ? write_and_load(state, &writes, moved, err)
+                    : write_at_once(state, &writes, moved, err);
     }
     if (state->root != NULL) {
         shr_root_forget(state->root);
     }
     *low_done = step.low;
-    shr_batch_free(&batch);
+    shr_batch_free(&writes.lists);
+    shr_batch_free(&writes.blocks);
+    shr_batch_free(&writes.keys);
     for (size_t i = 0; i < step.n_rows; i++) {
         shr_buf_free(&step.rows[i]);
     }
@@ -353,9 +436,11 @@ static int roll(struct shr_state *state, uint32_t first, struct shrewd_error *er
     uint64_t high = tip.height;
     while (code == 0 && high >= first) {
         uint32_t low_done = 0;
-        code = roll_step(state, first, (uint32_t)high, &low_done, err);
-        if (code == 0) {
-            code = shr_state_rolled_back(state, err);
+        bool moved = false;
+        code = roll_step(state, first, (uint32_t)high, &low_done, &moved, err);
+        if (moved) {
+            int told = shr_state_rolled_back(state, code == 0 ? err : NULL);
+            code = code != 0 ? code : told;
         }
         if (low_done == first) {
             break;

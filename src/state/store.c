@@ -127,14 +127,12 @@ struct sorted {
     size_t n, next;
 };
 
-static bool next_sorted(void *ctx, struct shr_bytes *key, struct shr_bytes *value) {
+static bool next_sorted(void *ctx, struct shr_write *row) {
     struct sorted *sorted = ctx;
     if (sorted->next == sorted->n) {
         return false;
     }
-    const struct shr_write *row = &sorted->rows->writes[sorted->order[sorted->next++].rank];
-    *key = row->key;
-    *value = row->value;
+    *row = sorted->rows->writes[sorted->order[sorted->next++].rank];
     return true;
 }
 

@@ -91,14 +91,14 @@ int shr_store_scans_next(struct shr_scans *scans, struct shr_bytes from, struct 
 /* All or nothing. `sync`: on disk when it returns. */
 int shr_store_write(struct shr_store *store, const struct shr_batch *batch, bool sync,
                     struct shrewd_error *err);
-/* Gives the next row, valid until the next call; false: there is none. */
-typedef bool shr_rows_fn(void *ctx, struct shr_bytes *key, struct shr_bytes *value);
-/* Rows of one table, in the order of their keys, each key once: all or nothing, and on disk when it
- * returns. When there are tens of thousands this costs a fraction of what a write does; it is for
- * stores for which shr_store_loads. */
+/* Gives the next row, valid until the next call, but for its table; false: there is none. */
+typedef bool shr_rows_fn(void *ctx, struct shr_write *row);
+/* Rows of one table, in the order of their keys, each key once, to be put or removed: all or
+ * nothing, and on disk when it returns. When there are tens of thousands this costs a fraction of
+ * what a write does; it is for stores for which shr_store_loads. */
 int shr_store_load_rows(struct shr_store *store, enum shr_table table, shr_rows_fn *next, void *ctx,
                         struct shrewd_error *err);
-/* The rows of one table out of a batch of puts, in any order. */
+/* The rows of one table out of a batch, in any order, each key once. */
 int shr_store_load(struct shr_store *store, const struct shr_batch *rows, enum shr_table table,
                    struct shrewd_error *err);
 bool shr_store_loads(const struct shr_store *store);

@@ -71,7 +71,7 @@ static const struct shr_version_row *row_at(const struct walk *walk, size_t i) {
     return walk->order != NULL ? walk->order[i] : &walk->versions->rows[i];
 }
 
-static bool next_row(void *ctx, struct shr_bytes *key, struct shr_bytes *value) {
+static bool next_row(void *ctx, struct shr_write *row) {
     struct walk *walk = ctx;
     size_t left = walk->versions->n - walk->next;
     if (left == 0) {
@@ -83,13 +83,13 @@ static bool next_row(void *ctx, struct shr_bytes *key, struct shr_bytes *value) 
         __builtin_prefetch(soon->value.data);
     }
     const struct shr_version_row *version = row_at(walk, walk->next++);
-    *key = version->key;
+    *row = (struct shr_write){.key = version->key};
     if (walk->order != NULL) {
         shr_history_key(&walk->key, version->key, version->height);
-        *key = shr_buf_bytes(&walk->key);
+        row->key = shr_buf_bytes(&walk->key);
     }
     shr_version_encode(&walk->row, version->value, version->written_at);
-    *value = shr_buf_bytes(&walk->row);
+    row->value = shr_buf_bytes(&walk->row);
     return true;
 }
 

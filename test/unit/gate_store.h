@@ -18,7 +18,8 @@ struct gate_store {
     _Atomic int fail_with; /* the next writes fail with this code; 0: none */
     unsigned loads_left;   /* of loads: so many go well before that */
     unsigned writes_left;  /* of writes, the same */
-    void (*record)(void *ctx, bool loaded, const struct shr_batch *rows); /* NULL; what goes well */
+    /* NULL; what goes well. `loaded`: files; they and what is synced are on disk at once. */
+    void (*record)(void *ctx, bool loaded, bool synced, const struct shr_batch *rows);
     void *ctx;
     struct shr_batch made[SHR_TABLE_COUNT]; /* to be loaded */
     bool kept;                              /* closing does nothing */
@@ -68,7 +69,7 @@ static inline int gate_write(struct shr_store *store, const struct shr_batch *ba
     }
     gate->writes_left -= code != 0;
     if (gate->record != NULL) {
-        gate->record(gate->ctx, false, batch);
+        gate->record(gate->ctx, false, sync, batch);
     }
     return shr_store_write(gate->inner, batch, sync, err);
 }
@@ -81,9 +82,13 @@ static inline int gate_make(struct shr_store *store, enum shr_table table, shr_r
                             void *ctx, struct shrewd_error *err) {
     struct shr_batch *batch = &gate_of(store)->made[table];
     shr_batch_clear(batch);
-    for (struct shr_bytes key, value; next(ctx, &key, &value);) {
-        assert(batch->n == 0 || shr_bytes_cmp(batch->writes[batch->n - 1].key, key) < 0);
-        shr_batch_put(batch, table, key, value);
+    for (struct shr_write row; next(ctx, &row);) {
+        assert(batch->n == 0 || shr_bytes_cmp(batch->writes[batch->n - 1].key, row.key) < 0);
+        if (row.remove) {
+            shr_batch_remove(batch, table, row.key);
+        } else {
+            shr_batch_put(batch, table, row.key, row.value);
+        }
     }
     return 0;
 }
@@ -102,7 +107,7 @@ static inline int gate_take(struct shr_store *store, enum shr_table table,
     }
     gate->loads_left -= code != 0;
     if (gate->record != NULL) {
-        gate->record(gate->ctx, true, batch);
+        gate->record(gate->ctx, true, true, batch);
     }
     code = shr_store_write(gate->inner, batch, true, err);
     shr_batch_free(batch);

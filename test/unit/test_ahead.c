@@ -14,9 +14,10 @@ static const struct shr_identity identity = {
 #define OPS_MAX 400
 
 struct op {
-    bool loaded; /* on disk at once; a write only with a later write, or some loads */
+    bool loaded;
+    bool synced; /* on disk at once, with all before; else with a later write, or some loads */
     struct shr_batch rows;
-    size_t n_blocks; /* held once it is there, when it is a write */
+    struct chain chain; /* held once it is there, when it is a write */
 };
 
 struct ops {
@@ -25,11 +26,12 @@ struct ops {
     const struct chain *chain;
 };
 
-static void record(void *ctx, bool loaded, const struct shr_batch *rows) {
+static void record(void *ctx, bool loaded, bool synced, const struct shr_batch *rows) {
     struct ops *ops = ctx;
     assert_true(ops->n < OPS_MAX);
     struct op *op = &ops->ops[ops->n++];
-    *op = (struct op){.loaded = loaded, .n_blocks = ops->chain->n};
+    *op = (struct op){.loaded = loaded, .synced = synced};
+    chain_copy(&op->chain, ops->chain, ops->chain->n);
     for (size_t i = 0; i < rows->n; i++) {
         const struct shr_write *row = &rows->writes[i];
         if (row->remove) {
@@ -43,6 +45,7 @@ static void record(void *ctx, bool loaded, const struct shr_batch *rows) {
 static void ops_free(struct ops *ops) {
     for (size_t i = 0; i < ops->n; i++) {
         shr_batch_free(&ops->ops[i].rows);
+        chain_free(&ops->ops[i].chain);
     }
     free(ops);
 }
@@ -63,6 +66,9 @@ static bool forces(const struct op *load, const struct op *write) {
 /* Whether a cut after `end` operations may take all writes from `lost` on. */
 static bool may_be_lost(const struct ops *ops, size_t lost, size_t end) {
     for (size_t i = lost; i < end; i++) {
+        if (ops->ops[i].synced && !ops->ops[i].loaded) {
+            return false;
+        }
         for (size_t load = i + 1; !ops->ops[i].loaded && load < end; load++) {
             if (ops->ops[load].loaded && forces(&ops->ops[load], &ops->ops[i])) {
                 return false;
@@ -72,16 +78,16 @@ static bool may_be_lost(const struct ops *ops, size_t lost, size_t end) {
     return true;
 }
 
-/* What is there after a cut; *n_blocks: of the chain. */
-static struct gate_store *leave(const struct ops *ops, size_t lost, size_t end, size_t *n_blocks) {
+/* What is there after a cut, and the chain that it holds. */
+static struct gate_store *leave(const struct ops *ops, size_t lost, size_t end,
+                                const struct chain **chain) {
     struct gate_store *gate = gate_new();
     gate->kept = true;
-    *n_blocks = 0;
     for (size_t i = 0; i < end; i++) {
         const struct op *op = &ops->ops[i];
         if (op->loaded || i < lost) {
             assert_ok(shr_store_write(gate->inner, &op->rows, true, err));
-            *n_blocks = op->loaded ? *n_blocks : op->n_blocks;
+            *chain = op->loaded ? *chain : &op->chain;
         }
     }
     return gate;
@@ -92,7 +98,7 @@ static void drop(struct gate_store *gate) {
     free(gate);
 }
 
-/* A chain in groups, loaded or written as it comes. */
+/* A chain in groups, loaded or written as it comes, and so rolled back now and then. */
 static struct ops *run(struct chain *chain, struct rng *rng) {
     struct ops *ops = shr_alloc(sizeof *ops);
     struct gate_store *gate = gate_new();
@@ -108,6 +114,15 @@ static struct ops *run(struct chain *chain, struct rng *rng) {
         }
         shr_state_set_load_min(state, rng_below(rng, 3) == 0 ? SIZE_MAX : 1);
         assert_ok(chain_apply_lasts(state, chain, n, err));
+        if (rng_below(rng, 4) == 0) {
+            for (size_t i = 1 + rng_below(rng, 4); i > 0 && chain->n > 0; i--) {
+                chain_pop(chain);
+            }
+            shr_state_set_load_min(state, rng_below(rng, 3) == 0 ? SIZE_MAX : 1);
+            assert_ok(chain->n == 0
+                          ? shr_state_rollback_all(state, err)
+                          : shr_state_rollback(state, chain->start + (uint32_t)chain->n - 1, err));
+        }
     }
     shr_state_close(state);
     return ops;
@@ -262,13 +277,10 @@ static void check_writing(struct gate_store *gate, const struct chain *chain, st
 }
 
 static void check_left(const struct ops *ops, size_t lost, size_t end, struct rng *rng) {
-    size_t n_blocks = 0;
-    struct gate_store *gate = leave(ops, lost, end, &n_blocks);
-    struct chain chain;
-    chain_copy(&chain, ops->chain, n_blocks);
-    check_read_only(gate, &chain, rng);
-    check_writing(gate, &chain, rng);
-    chain_free(&chain);
+    const struct chain *chain = NULL; /* the first write is there */
+    struct gate_store *gate = leave(ops, lost, end, &chain);
+    check_read_only(gate, chain, rng);
+    check_writing(gate, chain, rng);
     drop(gate);
 }
 

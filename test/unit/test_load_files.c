@@ -10,13 +10,13 @@ struct counted {
     char key[8];
 };
 
-static bool next_counted(void *ctx, struct shr_bytes *key, struct shr_bytes *value) {
+static bool next_counted(void *ctx, struct shr_write *row) {
     struct counted *rows = ctx;
     if (rows->next == rows->end) {
         return false;
     }
     snprintf(rows->key, sizeof rows->key, "%05u", rows->next++);
-    *key = *value = shr_bytes_str(rows->key);
+    *row = (struct shr_write){.key = shr_bytes_str(rows->key), .value = shr_bytes_str(rows->key)};
     return true;
 }
 
