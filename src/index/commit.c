@@ -11,7 +11,7 @@
 
 #define BYTES_MAX ((size_t)128 << 20)
 #define BLOCKS_MAX 1000u
-#define GROUP_SHARE 4 /* of bytes_max: what is written, what gathers, and room for the guest */
+#define GROUP_SHARE 4      /* of bytes_max: what is written, what gathers, and room for the guest */
 #define GATHER_BLOCKS 16u  /* more are not waited for: small ones gain little */
 #define LOOK_EVERY_MS 20   /* how soon a wait notices the stop */
 #define AFTER_STOP_MS 700u /* what a drain goes on for */

@@ -11,10 +11,16 @@
  * leaves behind goes at the next opening, as a name: it may be another one of a table's file. */
 #define FILE_NAME "%s/.shrewd-load-%s.sst"
 
-/* As what goes to the first level is compressed: the last one's way costs several times as much. */
+/* What is merged with other files soon is compressed then. What keeps its compression is moved down
+ * as it is. */
 static rocksdb_options_t *file_options(const struct shr_rocks *rocks, enum shr_table table) {
     rocksdb_options_t *options = rocksdb_options_create_copy(rocks->family_options[table]);
-    rocksdb_options_set_bottommost_compression(options, rocksdb_options_get_compression(options));
+    int compression = rocksdb_options_get_compression(options);
+    if (compression == rocksdb_lz4_compression) {
+        compression = rocksdb_no_compression;
+        rocksdb_options_set_compression(options, compression);
+    }
+    rocksdb_options_set_bottommost_compression(options, compression);
     return options;
 }
 

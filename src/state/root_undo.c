@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Removed in one write. */
+/* Removed in one write, or by one file. */
 #define SWEEP_ROWS ((size_t)90000)
+#define SWEEP_ROWS_LOADED ((size_t)300000)
 
 /* ROOT_PAGES' row of a block, which must be there. */
 static int read_list(struct shr_store *store, struct shr_buf *list, uint32_t height,
@@ -99,6 +100,24 @@ static int by_key(const void *a, const void *b) {
     return order != 0 ? order : shr_bytes_cmp(left->key, right->key);
 }
 
+/* The rows first, then the lists that name them: after a failure the sweep goes on with those. */
+static int load_sweep(struct shr_store *store, struct shr_batch *batch, bool sync,
+                      struct shrewd_error *err) {
+    struct shr_batch lists = {0};
+    for (size_t i = 0; i < batch->n; i++) {
+        if (batch->writes[i].table == SHR_TABLE_ROOT_PAGES) {
+            shr_batch_remove(&lists, SHR_TABLE_ROOT_PAGES, batch->writes[i].key);
+        }
+    }
+    int code = shr_store_load(store, batch, SHR_TABLE_ROOT, err);
+    if (code == 0) {
+        code = shr_store_write(store, &lists, sync, err);
+    }
+    shr_batch_free(&lists);
+    shr_batch_clear(batch);
+    return code;
+}
+
 /* In key order, which a store takes faster: all are removals. */
 static int write_sorted(struct shr_store *store, struct shr_batch *batch, bool sync,
                         struct shrewd_error *err) {
@@ -108,9 +127,17 @@ static int write_sorted(struct shr_store *store, struct shr_batch *batch, bool s
     return code;
 }
 
+/* On disk at the end, `last`: what is loaded next is at once (apply.c). */
+static int store_sweep(struct shr_store *store, struct shr_batch *batch, bool last,
+                       struct shrewd_error *err) {
+    return shr_store_loads(store) && batch->n >= SWEEP_ROWS ? load_sweep(store, batch, last, err)
+                                                            : write_sorted(store, batch, last, err);
+}
+
 int shr_root_sweep(struct shr_store *store, uint32_t first, struct shrewd_error *err) {
     struct shr_batch batch = {0};
     struct list_found list;
+    size_t most = shr_store_loads(store) ? SWEEP_ROWS_LOADED : SWEEP_ROWS;
     int code = find_list(store, &list, first, err);
     while (code == 0 && list.found) {
         code = each_page(store, list.height, undo_page, &batch, err);
@@ -118,9 +145,8 @@ int shr_root_sweep(struct shr_store *store, uint32_t first, struct shrewd_error 
         if (code == 0) {
             code = find_list(store, &list, next, err);
         }
-        if (code == 0 && (batch.n >= SWEEP_ROWS || !list.found)) {
-            /* On disk at the end: what is loaded next is at once (apply.c). */
-            code = write_sorted(store, &batch, !list.found, err);
+        if (code == 0 && (batch.n >= most || !list.found)) {
+            code = store_sweep(store, &batch, !list.found, err);
         }
     }
     shr_batch_free(&batch);
