@@ -279,6 +279,7 @@ static void check_writing(struct gate_store *gate, const struct chain *chain, st
 static void check_left(const struct ops *ops, size_t lost, size_t end, struct rng *rng) {
     const struct chain *chain = NULL; /* the first write is there */
     struct gate_store *gate = leave(ops, lost, end, &chain);
+    assert_non_null(chain);
     check_read_only(gate, chain, rng);
     check_writing(gate, chain, rng);
     drop(gate);
