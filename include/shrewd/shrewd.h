@@ -68,8 +68,10 @@ struct shrewd_options {
     size_t read_cache_bytes;  /* values kept as read; 0: 64 MiB */
     bool read_cache_off;
     size_t write_buffer_bytes; /* RocksDB's, of all tables together; 0: 256 MiB */
-    size_t root_cache_bytes; /* pages of the state's tree; 0: 64 MiB. Without a state root they are
-                                added to read_cache_bytes, if that is not 0 */
+    /* Pages of the state's tree; 0: 64 MiB. What they have no room for goes into a file without a
+     * name in db_path, of up to 16 times as much. Without a state root they are added to
+     * read_cache_bytes, if that is not 0. */
+    size_t root_cache_bytes;
     struct shrewd_view_options views;
 };
 

@@ -167,10 +167,10 @@ int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const
                    ? shr_fail(err, SHREWD_UNSUPPORTED,
                               "a fork cannot be made a snapshot of; use the database it reads "
                               "through to")
-                   : shr_dir_make_mode(dir, SHR_SNAP_DIR_MODE, err);
+                   : shr_reader_open(&c.reader, state, err);
+    code = code != 0 ? code : settle_height(&c, err); /* before there is a folder */
+    code = code != 0 ? code : shr_dir_make_mode(dir, SHR_SNAP_DIR_MODE, err);
     code = code != 0 ? code : lock_dir(&lock, dir, err);
-    code = code != 0 ? code : shr_reader_open(&c.reader, state, err);
-    code = code != 0 ? code : settle_height(&c, err);
     code = code != 0 ? code : load(&c, &identity, err);
     code = code != 0 ? code : add_parts(&c, err);
     if (code == 0) {

@@ -221,6 +221,19 @@ static void another_chains_folder_is_refused(void **state) {
     drop_place(&place);
 }
 
+static void a_height_that_is_not_held_makes_no_folder(void **state) {
+    struct place place = make_place();
+    struct shr_state *ours = memory_state();
+    struct shr_snap_summary made;
+    grow(ours, 10, 0);
+    char *dir = shr_asprintf("%s/made", place.snap);
+    assert_fails(shr_snap_create(&made, ours, dir, 11, &stop, err), SHREWD_ABOVE_TIP, "10");
+    assert_int_not_equal(access(dir, F_OK), 0);
+    free(dir);
+    shr_state_close(ours);
+    drop_place(&place);
+}
+
 /* --- Broken off --- */
 
 static void *stop_soon(void *arg) {
@@ -298,6 +311,7 @@ int main(void) {
         cmocka_unit_test(a_forged_part_is_refused),
         cmocka_unit_test(what_is_not_wanted_is_refused),
         cmocka_unit_test(another_chains_folder_is_refused),
+        cmocka_unit_test(a_height_that_is_not_held_makes_no_folder),
         cmocka_unit_test(broken_off_it_goes_on),
         cmocka_unit_test(leftovers_of_another_snapshot_go),
     };
