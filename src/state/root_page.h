@@ -44,8 +44,7 @@ struct shr_root_inner {
     uint8_t known; /* a bit for each group: it is what the slots say */
     uint16_t held; /* a bit for each slot: it is not empty */
     struct shr_root_page *pages[SHR_ROOT_SLOTS]; /* those in memory */
-    uint64_t
-        aside[SHR_ROOT_SLOTS]; /* of a bucket that is not, where it is, see root_aside.h; or 0 */
+    uint64_t aside[SHR_ROOT_SLOTS]; /* where those are that were put aside (root_aside.h); or 0 */
 };
 
 struct shr_root_page {
