@@ -151,6 +151,40 @@ static void nothing_is_left_of_a_group_that_stopped(void **unused) {
     shr_state_close(right);
 }
 
+/* The tip has moved; what is left of the blocks above it goes before the next ones come. */
+static void a_rollback_that_stopped(void **unused) {
+    struct shr_store *plain = shr_store_new_memory();
+    struct shr_state *right = NULL;
+    struct shrewd_error failure;
+    assert_ok(shr_state_open(&right, plain, &identity, false, err));
+    assert_ok(apply_blocks(right, 5, 3, 0, err));
+    assert_ok(apply_blocks(right, 8, 4, 2, err));
+    for (unsigned loads = 0; loads <= 2; loads++) { /* with two, it is the last write that fails */
+        for (int anew = 0; anew < 2; anew++) {
+            struct gate_store *gate = gate_new();
+            gate->kept = true;
+            struct shr_state *state = open_on(gate);
+            assert_ok(apply_blocks(state, 5, 3, 0, err));
+            assert_ok(apply_blocks(state, 8, 4, 1, err));
+            gate->writes_left = 1;
+            gate->loads_left = loads;
+            atomic_store(&gate->fail_with, SHREWD_DISK_FULL);
+            assert_int_equal(shr_state_rollback(state, 7, &failure), SHREWD_DISK_FULL);
+            atomic_store(&gate->fail_with, 0);
+            assert_sound(&gate->store);
+            if (anew) {
+                shr_state_close(state);
+                state = open_on(gate);
+            }
+            assert_ok(apply_blocks(state, 8, 4, 2, err));
+            assert_same_rows(&gate->store, plain);
+            gate->kept = false;
+            shr_state_close(state);
+        }
+    }
+    shr_state_close(right);
+}
+
 /* Loaded into RocksDB, or written into memory, one at a time. */
 static void rows_are_the_same(void **unused) {
     char *dir = make_dir();
@@ -180,6 +214,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_are_in_order),
         cmocka_unit_test(nothing_is_left_of_a_group_that_stopped),
+        cmocka_unit_test(a_rollback_that_stopped),
         cmocka_unit_test(rows_are_the_same),
     };
     return cmocka_run_group_tests_name("load", tests, NULL, NULL);

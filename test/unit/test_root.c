@@ -379,6 +379,37 @@ static void test_undone(void **state) {
     remove_dir(dir);
 }
 
+/* So many rows are swept that they go by files; what is left is what was there before. */
+static void test_swept(void **state) {
+    char *dir = make_dir();
+    struct shr_rocks_options options = {.create = true};
+    struct shr_store *store = NULL;
+    struct shr_hash first, again;
+    struct shr_buf before = {0}, after = {0};
+    assert_ok(shr_store_open_rocks(&store, dir, &options, err));
+    struct shr_root *root = shr_root_new(store, 8 << 20, 2);
+    apply(store, root, 0, 0, 60000, 0, &first);
+    read_rows(store, &before);
+    for (uint32_t height = 1; height <= 30; height++) {
+        apply(store, root, height, height * 10000 % 50000, 10000, height, &again);
+        first = height == 1 ? again : first;
+    }
+    struct shr_sizes sizes;
+    assert_ok(shr_store_sizes(store, &sizes, err));
+    assert_true(sizes.tables[SHR_TABLE_ROOT].rows > 100000);
+    assert_ok(shr_root_sweep(store, 1, err));
+    shr_root_forget(root);
+    read_rows(store, &after);
+    assert_bytes(shr_buf_bytes(&after), shr_buf_bytes(&before));
+    apply(store, root, 1, 10000, 10000, 1, &again);
+    assert_memory_equal(again.b, first.b, sizeof again.b);
+    shr_buf_free(&after);
+    shr_buf_free(&before);
+    shr_root_free(root);
+    shr_store_close(store);
+    remove_dir(dir);
+}
+
 /* The order of blocks' keys, threads and cache do not show in the rows. */
 static void test_same_rows(void **state) {
     struct shr_buf rows[3] = {{0}};
@@ -523,13 +554,10 @@ static void test_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_undone),
-        cmocka_unit_test(test_same_rows),
-        cmocka_unit_test(test_aside),
-        cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_room_for_the_next),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_undone),
+        cmocka_unit_test(test_swept),  cmocka_unit_test(test_same_rows),
+        cmocka_unit_test(test_aside),  cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_groups), cmocka_unit_test(test_room_for_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
