@@ -8,7 +8,7 @@
 
 #include "state/state.h"
 
-#define SHR_FORMAT_VERSION 4u
+#define SHR_FORMAT_VERSION 5u
 #define SHR_FORMAT_OLDEST                                                                          \
     3u /* read too; the first opening for writing makes it the present one                         \
         */

@@ -72,10 +72,10 @@ static void add_full(struct part *part, struct shr_root_page *page, const struct
 }
 
 /* part->row says what changed; the whole page is written instead when that has been done too
- * often, so that reading costs no more than twice the page. */
+ * often, so that reading costs no more than four times the page. */
 static void add_diff(struct part *part, struct shr_root_page *page, const struct shr_hash *path) {
     if (page->n_diffs == SHR_ROOT_DIFFS_MAX ||
-        page->diff_bytes + part->row.len >= shr_root_full_bytes(page)) {
+        page->diff_bytes + part->row.len >= SHR_ROOT_DIFFS_TIMES * shr_root_full_bytes(page)) {
         add_full(part, page, path);
         return;
     }

@@ -14,7 +14,7 @@
 #define INNER_HEAD_BYTES 5 /* kind, slots, single leaves */
 #define REPLACED_BYTES (1 + HASH_BYTES)
 #define LISTED_FULL 0x80u
-#define ROWS_BYTES 2048 /* what a page's rows come to, mostly */
+#define ROWS_BYTES 4096 /* what a page's rows come to, mostly */
 
 /* A row's first byte. */
 enum kind { FULL_INNER = 1, FULL_BUCKET = 2, DIFF_INNER = 3, DIFF_BUCKET = 4 };

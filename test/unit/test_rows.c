@@ -214,7 +214,13 @@ static void add_hash(struct shr_buf *row, struct shr_bytes of) {
 /* The tree's one page: the hash of "b" comes before that of "a". */
 static void check_pages(struct shr_store *store) {
     struct shr_buf row = {0};
-    uint32_t height = 2;
+    uint32_t height = 1;
+    shr_buf_add(&row, TEXT("\2")); /* all of a bucket */
+    add_hash(&row, TEXT("a"));
+    add_hash(&row, shr_bytes(&height, sizeof height));
+    assert_row(store, SHR_TABLE_ROOT, TEXT("\0\xff\xff\xff\xfe"), shr_buf_bytes(&row));
+    shr_buf_clear(&row);
+    height = 2;
     shr_buf_add(&row, TEXT("\4\1\0")); /* changes of a bucket: leaf 0, then a new one */
     add_hash(&row, shr_bytes(&height, sizeof height));
     add_hash(&row, TEXT("b"));
@@ -222,15 +228,41 @@ static void check_pages(struct shr_store *store) {
     assert_row(store, SHR_TABLE_ROOT, TEXT("\0\xff\xff\xff\xfd"), shr_buf_bytes(&row));
     shr_buf_clear(&row);
     height = 3;
-    shr_buf_add(&row, TEXT("\2")); /* all of it: with these changes they would be as many bytes */
-    add_hash(&row, TEXT("b"));
-    add_hash(&row, TEXT("of block 2"));
-    add_hash(&row, TEXT("a"));
+    shr_buf_add(&row, TEXT("\4\1\1"));
     add_hash(&row, shr_bytes(&height, sizeof height));
     assert_row(store, SHR_TABLE_ROOT, TEXT("\0\xff\xff\xff\xfc"), shr_buf_bytes(&row));
-    assert_row(store, SHR_TABLE_ROOT_PAGES, TEXT("\0\0\0\3"), TEXT("\x80"));
-    assert_row(store, SHR_TABLE_ROOT_PAGES, TEXT("\0\0\0\4"), TEXT("\0"));
+    assert_row(store, SHR_TABLE_ROOT_PAGES, TEXT("\0\0\0\1"), TEXT("\x80"));
+    assert_row(store, SHR_TABLE_ROOT_PAGES, TEXT("\0\0\0\3"), TEXT("\0"));
     shr_buf_free(&row);
+}
+
+/* The tree's one page, of so many keys, of which each block after the first changes one: how often
+ * its row is a whole page. */
+static void check_whole_pages(unsigned n_keys, uint32_t period) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = NULL;
+    struct shr_pair pairs[32];
+    assert_true(n_keys <= sizeof pairs / sizeof pairs[0]);
+    assert_ok(shr_state_open(&state, store, &identity, false, err));
+    for (uint32_t height = 1; height <= 3 * period; height++) {
+        uint8_t keys[32];
+        for (unsigned i = 0; i < n_keys; i++) {
+            keys[i] = (uint8_t)i;
+            pairs[i] = (struct shr_pair){shr_bytes(&keys[i], 1), shr_bytes(&height, 4)};
+        }
+        struct shr_block_change change = {
+            .height = height, .pairs = pairs, .n_pairs = height == 1 ? n_keys : 1};
+        assert_ok(shr_state_apply(state, &change, false, err));
+        struct shr_height_key key = shr_height_key(height);
+        assert_row(store, SHR_TABLE_ROOT_PAGES, shr_height_key_bytes(&key),
+                   height % period == 1 ? TEXT("\x80") : TEXT("\0"));
+    }
+    shr_state_close(state);
+}
+
+static void whole_pages(void **unused) {
+    check_whole_pages(1, 6);   /* of 65 bytes: 6 changes of 35 would come to three times that */
+    check_whole_pages(32, 73); /* of 2049 bytes: 72 changes do not */
 }
 
 static void layout(void **unused) {
@@ -252,7 +284,7 @@ static void layout(void **unused) {
     identity_row[67] = 1;
     shr_put_be32(tip, 4);
     memcpy(tip + 4, record, sizeof record);
-    assert_row(store, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\4"));
+    assert_row(store, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\5"));
     assert_row(store, SHR_TABLE_META, TEXT("identity"),
                shr_bytes(identity_row, sizeof identity_row));
     assert_row(store, SHR_TABLE_META, TEXT("root"), TEXT("\1"));
@@ -288,6 +320,7 @@ int main(void) {
         cmocka_unit_test(sound_rows_pass),
         cmocka_unit_test(every_damage_is_reported),
         cmocka_unit_test(layout),
+        cmocka_unit_test(whole_pages),
         cmocka_unit_test(records_keep_their_root),
     };
     return cmocka_run_group_tests_name("rows", tests, NULL, NULL);

@@ -128,10 +128,10 @@ static void newer_format_is_refused(void **unused) {
     make(dir, 8);
     struct shr_store *store = rocks(dir, false);
     struct shr_batch batch = {0};
-    shr_batch_put(&batch, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\5"));
+    shr_batch_put(&batch, SHR_TABLE_META, TEXT("format"), TEXT("shrewdDB\0\0\0\6"));
     assert_ok(shr_store_write(store, &batch, true, err));
     assert_fails(shr_state_open(&state, store, NULL, false, err), SHREWD_MISMATCH,
-                 "has format 5 and this shrewd reads formats 3 to 4");
+                 "has format 6 and this shrewd reads formats 3 to 5");
     shr_batch_free(&batch);
     remove_dir(dir);
 }
@@ -157,7 +157,7 @@ static void older_format_is_taken_over(void **unused) {
     struct shr_store *store;
     make(dir, 8);
     store = rocks(dir, false);
-    assert_format(store, TEXT("shrewdDB\0\0\0\4"));
+    assert_format(store, TEXT("shrewdDB\0\0\0\5"));
     write_format(store, TEXT("shrewdDB\0\0\0\3"));
     shr_store_close(store);
     store = rocks(dir, true);
@@ -166,13 +166,13 @@ static void older_format_is_taken_over(void **unused) {
     shr_state_close(state);
     store = rocks(dir, false);
     assert_ok(shr_state_open(&state, store, NULL, false, err));
-    assert_format(store, TEXT("shrewdDB\0\0\0\4"));
+    assert_format(store, TEXT("shrewdDB\0\0\0\5"));
     apply(state, 9, 1);
     shr_state_close(state);
     store = rocks(dir, false);
     write_format(store, TEXT("shrewdDB\0\0\0\2"));
     assert_fails(shr_state_open(&state, store, NULL, false, err), SHREWD_MISMATCH,
-                 "has format 2 and this shrewd reads formats 3 to 4");
+                 "has format 2 and this shrewd reads formats 3 to 5");
     remove_dir(dir);
 }
 
