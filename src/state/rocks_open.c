@@ -69,8 +69,9 @@ struct family_plan {
     size_t block_bytes;  /* of a data block, before compression */
     double bloom_bits;   /* per key; 0: point reads are rare */
     int compression, bottom_compression;
-    int fresh_files; /* of the first level, gathered before they go down */
-    bool pages;      /* read by page: filters are of a key's page, see shr_rocks_page_bytes */
+    int fresh_files;  /* of the first level, gathered before they go down */
+    bool point_reads; /* by a whole key, mostly: blocks have an index of their keys' hashes */
+    bool pages;       /* read by page: filters are of a key's page, see shr_rocks_page_bytes */
 };
 
 /* LATEST is read at random by every guest: small blocks, cheap decompression, bloom filters, on
@@ -83,19 +84,19 @@ struct family_plan {
  * (rocks_load.c) they are few and large, and what goes down is merged with all that is below. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_META] = {1 * MIB, 3, 1, 4 * KIB, 0, rocksdb_lz4_compression, rocksdb_lz4_compression,
-                        8, false},
+                        8, false, false},
     [SHR_TABLE_LATEST] = {16 * MIB, 5, 2, 8 * KIB, 10, rocksdb_lz4_compression,
-                          rocksdb_lz4_compression, 8, false},
+                          rocksdb_lz4_compression, 8, true, false},
     [SHR_TABLE_HISTORY] = {16 * MIB, 5, 2, 16 * KIB, 10, rocksdb_lz4_compression,
-                           rocksdb_zstd_compression, 16, false},
+                           rocksdb_zstd_compression, 16, false, false},
     [SHR_TABLE_CHANGES] = {8 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
-                           rocksdb_zstd_compression, 8, false},
+                           rocksdb_zstd_compression, 8, false, false},
     [SHR_TABLE_BLOCKS] = {2 * MIB, 3, 1, 4 * KIB, 0, rocksdb_zstd_compression,
-                          rocksdb_zstd_compression, 8, false},
+                          rocksdb_zstd_compression, 8, false, false},
     [SHR_TABLE_ROOT] = {16 * MIB, 3, 1, 4 * KIB, 10, rocksdb_no_compression, rocksdb_no_compression,
-                        16, true},
+                        16, false, true},
     [SHR_TABLE_ROOT_PAGES] = {2 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
-                              rocksdb_zstd_compression, 8, false},
+                              rocksdb_zstd_compression, 8, false, false},
 };
 
 /* The cache's parts have a lock each, and none keeps a block larger than itself: a table's filter
@@ -167,6 +168,8 @@ static rocksdb_block_based_table_options_t *table_options(const struct family_pl
         rocksdb_block_based_options_set_filter_policy(
             table, rocksdb_filterpolicy_create_bloom_full(plan->bloom_bits));
         rocksdb_block_based_options_set_whole_key_filtering(table, !plan->pages);
+    }
+    if (plan->point_reads) {
         rocksdb_block_based_options_set_data_block_index_type(
             table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
         rocksdb_block_based_options_set_data_block_hash_ratio(table, 0.75);
