@@ -106,6 +106,9 @@ int shr_snapshots_may_start(const struct shr_config *config, const struct shr_ha
         code = wanted_module(&identity.module_hash, config->indexer, err);
         code = code != 0 ? code : shr_snap_may_grow(&identity, dir, err);
     }
+    if (code == 0 && dir != NULL) {
+        code = shr_dir_make_mode(dir, SHR_SNAP_DIR_MODE, err);
+    }
     return code == 0 ? 0 : shr_fail_in(err, code, "--snapshot-directory");
 }
 

@@ -362,6 +362,16 @@ def test_nothing_stays_of_a_repo_that_was_refused(chain, databases, daemon, tmp_
             assert sorted(os.listdir(tmp_path)) == before
 
 
+def test_a_snapshot_folder_that_cannot_be_is_told_before_there_is_a_database(chain, daemon, tmp_path):
+    (tmp_path / "file").touch()
+    one = daemon("minimal", db=tmp_path / "new" / "db", node=chain,
+                 snapshot_directory=tmp_path / "file" / "s")
+    one.spawn()
+    assert one.wait_exit() == FAILURE, one.log()
+    assert f"--snapshot-directory: cannot make the folder '{tmp_path}/file/s'" in one.log()
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_a_repo_that_is_all_that_was_asked_for(chain, databases, daemon, tmp_path):
     create(tmp_path / "s", databases["late"])
     create(tmp_path / "other", databases["late"], "--height", 20)
