@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,6 +25,13 @@ void shr_prompt_thread(void) {
         (void)syscall(SYS_sched_setattr, 0, &own, 0); /* what is refused is done without */
     }
 #endif
+}
+
+void shr_patient_thread(unsigned nice) {
+    /* On Linux that is a thread's own. -1 may be the answer: then it is taken as it is. */
+    int own = getpriority(PRIO_PROCESS, (id_t)gettid());
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(),
+                      own + (int)nice); /* at most 19: it sees to it */
 }
 
 void shr_name_thread(const char *name) {

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define NICE 10
@@ -176,8 +175,7 @@ static bool take(struct shr_snapshots *s, uint32_t height, bool last) {
 static void *grow(void *arg) {
     struct shr_snapshots *s = arg;
     shr_name_thread("snapshots");
-    /* Linux has a priority for each thread: taking one must not slow what users wait for. */
-    setpriority(PRIO_PROCESS, 0, NICE);
+    shr_patient_thread(NICE); /* taking one must not slow what users wait for */
     while (!shr_stopped(s->stop)) {
         bool last = shr_stopped(&s->last);
         uint32_t height = due(s);

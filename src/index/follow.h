@@ -62,7 +62,8 @@ struct shr_follow_options {
     void *on_tip_ctx;
 };
 
-/* Runs on the caller's thread (SHR_GUEST_THREAD_STACK) until exit_at, the end of a finite
+/* Runs on the caller's thread (SHR_GUEST_THREAD_STACK), which stands back from then on where
+ * processors are scarce (shr_patient_thread), until exit_at, the end of a finite
  * source, or the source's stop: then 0. A block the source serves wrong is logged and asked for
  * again; everything else that cannot pass is returned: SHREWD_REORG_DEPTH (nothing was rolled
  * back), a guest's failure (all blocks before it are stored, and nothing of it), a storage error

@@ -5,18 +5,11 @@
 #include "base/prompt.h"
 #include "node/halt.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
+#define NICE 2 /* working ahead can wait: the guest goes first */
 #define PAUSE_AFTER_ERROR_MS 1000u
 #define TIP_EVERY_MS 5000u   /* how often the tip is asked for while blocks come */
 #define WAIT_WOKEN_MS 10000u /* at the tip, where a seek can wake the source */
 #define WAIT_SHORT_MS 50u    /* where it cannot */
-
-/* Working ahead can wait: where cores are scarce, views and the guest go first. */
-static void go_second(void) {
-    setpriority(PRIO_PROCESS, (id_t)gettid(), 5);
-}
 
 /* With the lock: nothing to do for `ms` unless something changes. */
 static void wait_work(struct shr_feed_thread *me, uint64_t ms, _Atomic uint64_t *waited_ns) {
@@ -229,7 +222,7 @@ void *shr_feed_fetch_main(void *arg) {
     struct shr_feed *feed = me->feed;
     shr_name_thread("fetch");
     struct job job = {0};
-    go_second();
+    shr_patient_thread(NICE);
     pthread_mutex_lock(&feed->lock);
     while (!shr_feed_over(feed)) {
         uint64_t idle = shr_feed_idle_ms(feed);
@@ -292,7 +285,7 @@ void *shr_feed_check_main(void *arg) {
     struct shr_feed_thread *me = arg;
     struct shr_feed *feed = me->feed;
     shr_name_thread("check");
-    go_second();
+    shr_patient_thread(NICE);
     pthread_mutex_lock(&feed->lock);
     while (!shr_feed_over(feed)) {
         struct shr_feed_slot *slot =

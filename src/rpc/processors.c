@@ -4,8 +4,6 @@
 #include "base/prompt.h"
 
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #define LINGER_NS 200000000u /* slow calls come and go: threads do not move with each of them */
 
@@ -35,8 +33,7 @@ void shr_processors_init(struct shr_processors *processors) {
 
 void shr_processors_join_slow(const struct shr_processors *processors, uint32_t nth) {
     uint32_t nice = NICE + NICE_STEP * nth;
-    /* On Linux these are a thread's own. */
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), (int)(nice < NICE_MAX ? nice : NICE_MAX));
+    shr_patient_thread(nice < NICE_MAX ? nice : NICE_MAX);
     shr_prompt_thread();
     if (processors->slow_max > 0) {
         (void)sched_setaffinity(0, sizeof processors->slow, &processors->slow);
