@@ -150,26 +150,37 @@ static void assert_format(struct shr_store *store, struct shr_bytes want) {
     shr_buf_free(&row);
 }
 
-/* One of the format before is read as it is, and becomes one of this when it is to be written. */
-static void older_format_is_taken_over(void **unused) {
+static void check_taken_over(struct shr_bytes format) {
     char *dir = make_dir();
     struct shr_state *state = NULL;
-    struct shr_store *store;
     make(dir, 8);
-    store = rocks(dir, false);
+    struct shr_store *store = rocks(dir, false);
     assert_format(store, TEXT("shrewdDB\0\0\0\5"));
-    write_format(store, TEXT("shrewdDB\0\0\0\3"));
+    write_format(store, format);
     shr_store_close(store);
     store = rocks(dir, true);
     assert_ok(shr_state_open(&state, store, NULL, false, err));
-    assert_format(store, TEXT("shrewdDB\0\0\0\3"));
+    assert_format(store, format);
     shr_state_close(state);
     store = rocks(dir, false);
     assert_ok(shr_state_open(&state, store, NULL, false, err));
     assert_format(store, TEXT("shrewdDB\0\0\0\5"));
     apply(state, 9, 1);
     shr_state_close(state);
-    store = rocks(dir, false);
+    remove_dir(dir);
+}
+
+/* One of a format before is read as it is, and becomes one of this when it is to be written. */
+static void older_formats_are_taken_over(void **unused) {
+    check_taken_over(TEXT("shrewdDB\0\0\0\3"));
+    check_taken_over(TEXT("shrewdDB\0\0\0\4"));
+}
+
+static void much_older_format_is_refused(void **unused) {
+    char *dir = make_dir();
+    struct shr_state *state = NULL;
+    make(dir, 8);
+    struct shr_store *store = rocks(dir, false);
     write_format(store, TEXT("shrewdDB\0\0\0\2"));
     assert_fails(shr_state_open(&state, store, NULL, false, err), SHREWD_MISMATCH,
                  "has format 2 and this shrewd reads formats 3 to 5");
@@ -458,7 +469,8 @@ int main(void) {
         cmocka_unit_test(accepted_module_is_recorded),
         cmocka_unit_test(empty_store_needs_an_identity),
         cmocka_unit_test(newer_format_is_refused),
-        cmocka_unit_test(older_format_is_taken_over),
+        cmocka_unit_test(older_formats_are_taken_over),
+        cmocka_unit_test(much_older_format_is_refused),
         cmocka_unit_test(fork_reopens),
         cmocka_unit_test(fork_refuses_what_does_not_fit),
         cmocka_unit_test(fork_notices_another_base),
