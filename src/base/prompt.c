@@ -28,10 +28,8 @@ void shr_prompt_thread(void) {
 }
 
 void shr_patient_thread(unsigned nice) {
-    /* On Linux that is a thread's own. -1 may be the answer: then it is taken as it is. */
-    int own = getpriority(PRIO_PROCESS, (id_t)gettid());
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(),
-                      own + (int)nice); /* at most 19: it sees to it */
+    id_t own = (id_t)gettid(); /* on Linux each thread has its own; it takes 19 for what is more */
+    (void)setpriority(PRIO_PROCESS, own, getpriority(PRIO_PROCESS, own) + (int)nice);
 }
 
 void shr_name_thread(const char *name) {

@@ -9,7 +9,8 @@
 void shr_prompt_thread(void);
 
 /* Where processors are scarce, the calling thread and those it starts from now on take a smaller
- * share of them than before: by `nice` steps (of nice(1), each about a fifth less). */
+ * share of them than before: by `nice` steps of nice(1), each about a fifth less,
+ * down to the last there is. */
 void shr_patient_thread(unsigned nice);
 
 /* Of the calling thread, for `top -H`, ps and profilers: at most 15 characters. */

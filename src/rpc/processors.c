@@ -10,7 +10,6 @@
 /* Together, threads for slow calls weigh half of one ordinary thread. */
 #define NICE 7u
 #define NICE_STEP 3u
-#define NICE_MAX 19u
 
 void shr_processors_init(struct shr_processors *processors) {
     memset(processors, 0, sizeof *processors);
@@ -32,8 +31,7 @@ void shr_processors_init(struct shr_processors *processors) {
 }
 
 void shr_processors_join_slow(const struct shr_processors *processors, uint32_t nth) {
-    uint32_t nice = NICE + NICE_STEP * nth;
-    shr_patient_thread(nice < NICE_MAX ? nice : NICE_MAX);
+    shr_patient_thread(NICE + NICE_STEP * nth);
     shr_prompt_thread();
     if (processors->slow_max > 0) {
         (void)sched_setaffinity(0, sizeof processors->slow, &processors->slow);

@@ -9,9 +9,8 @@
 #include "state/state.h"
 
 #define SHR_FORMAT_VERSION 5u
-#define SHR_FORMAT_OLDEST                                                                          \
-    3u /* read too; the first opening for writing makes it the present one                         \
-        */
+/* Read too; the first opening for writing makes it the present one. */
+#define SHR_FORMAT_OLDEST 3u
 
 /* META keys. */
 #define SHR_META_FORMAT "format"

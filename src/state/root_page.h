@@ -19,8 +19,8 @@
 #define SHR_ROOT_LEVELS 4u      /* of the tree in an inner page */
 #define SHR_ROOT_DEPTH_MAX 64u  /* nibbles of a key's hash */
 #define SHR_ROOT_BUCKET_MAX 32u /* leaves; a bucket with more becomes an inner page */
-/* Rows that say what changed, after one with the whole page, and their bytes, in whole pages. Half
- * of what the tree wrote were whole pages when these were 24 and 1. */
+/* Rows that say what changed, after one with the whole page, and their bytes, in whole pages. When
+ * these were 24 and 1, more than half of what the tree wrote were whole pages. */
 #define SHR_ROOT_DIFFS_MAX 72u
 #define SHR_ROOT_DIFFS_TIMES 3u
 #define SHR_ROOT_KEY_BYTES_MAX (1 + SHR_ROOT_DEPTH_MAX / 2 + 4)

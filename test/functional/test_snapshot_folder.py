@@ -362,7 +362,8 @@ def test_nothing_stays_of_a_repo_that_was_refused(chain, databases, daemon, tmp_
             assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_a_snapshot_folder_that_cannot_be_is_told_before_there_is_a_database(chain, daemon, tmp_path):
+def test_a_snapshot_folder_that_cannot_be_made(chain, daemon, tmp_path):
+    """Which is told before there is a database."""
     (tmp_path / "file").touch()
     one = daemon("minimal", db=tmp_path / "new" / "db", node=chain,
                  snapshot_directory=tmp_path / "file" / "s")
