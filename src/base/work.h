@@ -2,6 +2,8 @@
 #ifndef SHR_BASE_WORK_H
 #define SHR_BASE_WORK_H
 
+#include "base/error.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -24,5 +26,19 @@ struct shr_work {
 void shr_work_begin(struct shr_work *work, unsigned helpers);
 /* Takes part until nothing is left to begin, and waits for the rest. */
 void shr_work_end(struct shr_work *work);
+
+/* The same of pieces that may fail; each is done whatever became of the others. */
+struct shr_tasks {
+    int (*task)(void *ctx, size_t i, struct shrewd_error *err);
+    void *ctx;
+    size_t n;
+    const char *name;
+    /* Its own: */
+    struct shr_work work;
+    struct shrewd_error *errors; /* of each piece; code 0: none */
+};
+void shr_tasks_begin(struct shr_tasks *tasks, unsigned helpers);
+/* Of the pieces that failed, what the first one said: by its number, whichever thread came first. */
+int shr_tasks_end(struct shr_tasks *tasks, struct shrewd_error *err);
 
 #endif

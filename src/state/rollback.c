@@ -19,13 +19,13 @@
 #include "base/work.h"
 #include "state/undo.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 /* What one step may hold, about: keys, their merging, and the batch they make. */
 #define STEP_BYTES_MAX ((uint64_t)256 << 20)
 #define CHANGE_BYTES 160 /* of one key beside its own bytes */
-#define SPLIT_MIN 10000  /* changes for which a second thread pays */
+#define PARTS 2          /* each of one thread */
+#define SPLIT_MIN 10000  /* changes for which that pays */
 
 /* Changes of keys from which on the tree's rows are left. */
 #define LEAVE_TREE_MIN 50000
@@ -46,8 +46,7 @@ struct part {
     size_t n_undos;
     struct shr_batch batch;
     struct shr_undo_window window; /* of each key its lowest change: what it was before all */
-    int code;
-    struct shrewd_error err;
+    struct shrewd_error *err;
 };
 
 /* Reads the CHANGES rows of as many blocks below `high` as one step may take, down to `low`. */
@@ -108,7 +107,7 @@ struct cursor {
 static int wrong_row(struct part *part, uint32_t height, const char *wrong) {
     struct shr_height_key key = shr_height_key(height);
     return shr_corrupt(part->step->state->store, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
-                       wrong, &part->err);
+                       wrong, part->err);
 }
 
 /* To the row's next key, which must be above the one before; *more: it is the part's. */
@@ -194,13 +193,13 @@ static int check_undo(struct part *part, size_t at, bool *first) {
     }
     struct shr_height_key key = shr_height_key(undo->height);
     return shr_corrupt(part->step->state->store, SHR_TABLE_CHANGES, shr_height_key_bytes(&key),
-                       "a key is listed twice, or as new when it is not", &part->err);
+                       "a key is listed twice, or as new when it is not", part->err);
 }
 
 static int restore(struct part *part) {
     const struct step *step = part->step;
     return shr_undo_window_restore(&part->window, step->state->store, step->low, &part->batch,
-                                   &part->err);
+                                   part->err);
 }
 
 static int undo_keys(struct part *part) {
@@ -229,13 +228,11 @@ static int undo_keys(struct part *part) {
     return code;
 }
 
-static void *run_part(void *ctx) {
-    struct part *part = ctx;
-    part->code = read_undos(part);
-    if (part->code == 0) {
-        part->code = undo_keys(part);
-    }
-    return NULL;
+static int undo_part(void *ctx, size_t i, struct shrewd_error *err) {
+    struct part *part = (struct part *)ctx + i;
+    part->err = err;
+    int code = read_undos(part);
+    return code != 0 ? code : undo_keys(part);
 }
 
 /* A key with about as many changes below as above it: the middle one of the longest row. */
@@ -255,27 +252,17 @@ static struct shr_bytes find_middle(const struct step *step) {
  * come first. */
 static int undo_all_keys(const struct step *step, struct shr_batch *batch,
                          struct shrewd_error *err) {
-    struct part *parts = shr_alloc_array(2, sizeof *parts);
-    pthread_t thread;
-    bool split = false;
+    struct part *parts = shr_alloc_array(PARTS, sizeof *parts);
     parts[0].step = parts[1].step = step;
-    if (step->n_changes >= SPLIT_MIN) {
-        parts[0].below = parts[1].from = find_middle(step);
-        split = parts[0].below.len > 0 && pthread_create(&thread, NULL, run_part, &parts[1]) == 0;
+    struct shr_tasks tasks = {.task = undo_part, .ctx = parts, .n = 1, .name = "rollback-keys"};
+    struct shr_bytes middle = step->n_changes >= SPLIT_MIN ? find_middle(step) : shr_bytes(NULL, 0);
+    if (middle.len > 0) {
+        parts[0].below = parts[1].from = middle;
+        tasks.n = PARTS;
     }
-    if (!split) {
-        parts[0].below = shr_bytes(NULL, 0);
-    }
-    run_part(&parts[0]);
-    if (split) {
-        pthread_join(thread, NULL);
-    }
-    const struct part *failed = parts[0].code != 0 ? &parts[0] : &parts[1];
-    if (failed->code != 0 && err != NULL) {
-        *err = failed->err;
-    }
-    int code = failed->code;
-    for (size_t i = 0; i < 2; i++) {
+    shr_tasks_begin(&tasks, PARTS - 1);
+    int code = shr_tasks_end(&tasks, err);
+    for (size_t i = 0; i < PARTS; i++) {
         if (code == 0) {
             shr_batch_move(batch, &parts[i].batch);
         }
@@ -342,30 +329,20 @@ static const enum shr_table restored[] = {SHR_TABLE_LATEST, SHR_TABLE_HISTORY};
 struct files {
     struct shr_store *store;
     const struct shr_batch *rows;
-    struct shrewd_error errors[N_RESTORED];
-    int codes[N_RESTORED];
 };
 
-static void make_file(void *ctx, size_t i) {
-    struct files *files = ctx;
-    files->codes[i] = shr_store_make(files->store, files->rows, restored[i], &files->errors[i]);
+static int make_file(void *ctx, size_t i, struct shrewd_error *err) {
+    const struct files *files = ctx;
+    return shr_store_make(files->store, files->rows, restored[i], err);
 }
 
 static int make_files(struct shr_store *store, const struct shr_batch *rows,
                       struct shrewd_error *err) {
-    struct files files = {.store = store, .rows = rows};
-    struct shr_work work = {
-        .piece = make_file, .ctx = &files, .n = N_RESTORED, .name = "rollback-files"};
-    shr_work_begin(&work, N_RESTORED - 1);
-    shr_work_end(&work);
-    int code = 0;
-    for (size_t i = 0; code == 0 && i < N_RESTORED; i++) {
-        code = files.codes[i];
-        if (code != 0 && err != NULL) {
-            *err = files.errors[i];
-        }
-    }
-    return code;
+    struct files files = {store, rows};
+    struct shr_tasks tasks = {
+        .task = make_file, .ctx = &files, .n = N_RESTORED, .name = "rollback-files"};
+    shr_tasks_begin(&tasks, N_RESTORED - 1);
+    return shr_tasks_end(&tasks, err);
 }
 
 /* The tip moves, and what is ahead of it goes. *moved: the first is done, whatever comes of the

@@ -1,4 +1,4 @@
-/* Buffers, hex, errors, log escaping, files, the stop request. */
+/* Buffers, hex, errors, log escaping, files, the stop request, work in pieces. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/stop.h"
+#include "base/work.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -182,6 +183,29 @@ static void test_stop_wakes_sleepers(void **state) {
     shr_stop_deinit(&stop);
 }
 
+static int odd_fails(void *ctx, size_t i, struct shrewd_error *err) {
+    _Atomic unsigned *done = ctx;
+    atomic_fetch_add(done, 1);
+    return i % 2 == 1 ? shr_fail(err, SHREWD_IO, "piece %zu", i) : 0;
+}
+
+/* Every piece is done, and the first failure by number is the one that is told. */
+static void test_tasks_fail(void **state) {
+    struct shrewd_error err = {0};
+    for (unsigned helpers = 0; helpers < 4; helpers++) {
+        for (size_t n = 0; n < 7; n++) {
+            _Atomic unsigned done = 0;
+            struct shr_tasks tasks = {.task = odd_fails, .ctx = &done, .n = n, .name = "tasks"};
+            shr_tasks_begin(&tasks, helpers);
+            assert_int_equal(shr_tasks_end(&tasks, &err), n > 1 ? SHREWD_IO : 0);
+            assert_int_equal(done, n);
+            if (n > 1) {
+                assert_string_equal(err.message, "piece 1");
+            }
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_order),
@@ -193,6 +217,7 @@ int main(void) {
         cmocka_unit_test(test_log_sink),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_stop_wakes_sleepers),
+        cmocka_unit_test(test_tasks_fail),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
