@@ -1,10 +1,10 @@
 #include "state/versions.h"
 
 #include "base/alloc.h"
-#include "base/work.h"
 #include "state/codec.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define DIGIT_BITS 8u
 #define DIGITS (1u << DIGIT_BITS)
@@ -21,6 +21,24 @@ void shr_versions_add(struct shr_versions *versions, const struct shr_version_ro
         versions->rows[versions->n].value = shr_arena_keep(&versions->kept, row->value);
     }
     versions->n++;
+}
+
+void shr_versions_reserve(struct shr_versions *versions, size_t n) {
+    if (versions->n + n > versions->cap) {
+        versions->cap = versions->n + n;
+        versions->rows = shr_realloc_array(versions->rows, versions->cap, sizeof *versions->rows);
+    }
+}
+
+void shr_versions_move(struct shr_versions *versions, struct shr_versions *from) {
+    shr_versions_reserve(versions, from->n);
+    if (from->n > 0) {
+        memcpy(versions->rows + versions->n, from->rows, from->n * sizeof *from->rows);
+    }
+    shr_arena_move(&versions->kept, &from->kept);
+    versions->n += from->n;
+    free(from->rows);
+    *from = (struct shr_versions){0};
 }
 
 void shr_versions_free(struct shr_versions *versions) {
@@ -93,54 +111,15 @@ static bool next_row(void *ctx, struct shr_write *row) {
     return true;
 }
 
-/* --- Files --- */
-
-#define FILES 2u
-
-struct shr_version_files {
-    struct shr_store *store;
-    const struct shr_versions *versions[FILES]; /* HISTORY's, LATEST's */
-    struct shrewd_error errors[FILES];
-    int codes[FILES];
-    struct shr_work work;
-};
-
-static void make_file(void *ctx, size_t i) {
-    static const enum shr_table tables[FILES] = {SHR_TABLE_HISTORY, SHR_TABLE_LATEST};
-    struct shr_version_files *files = ctx;
-    struct walk walk = {.versions = files->versions[i]};
-    if (tables[i] == SHR_TABLE_HISTORY) {
-        walk.order = by_length(files->versions[i]);
+int shr_versions_make(struct shr_store *store, enum shr_table table,
+                      const struct shr_versions *versions, struct shrewd_error *err) {
+    struct walk walk = {.versions = versions};
+    if (table == SHR_TABLE_HISTORY) {
+        walk.order = by_length(versions);
     }
-    files->codes[i] =
-        shr_store_make_rows(files->store, tables[i], next_row, &walk, &files->errors[i]);
+    int code = shr_store_make_rows(store, table, next_row, &walk, err);
     shr_buf_free(&walk.row);
     shr_buf_free(&walk.key);
     free(walk.order);
-}
-
-struct shr_version_files *shr_version_files_begin(struct shr_store *store,
-                                                  const struct shr_versions *history,
-                                                  const struct shr_versions *latest) {
-    struct shr_version_files *files = shr_alloc(sizeof *files);
-    files->store = store;
-    files->versions[0] = history;
-    files->versions[1] = latest;
-    files->work =
-        (struct shr_work){.piece = make_file, .ctx = files, .n = FILES, .name = "commit-files"};
-    shr_work_begin(&files->work, 1);
-    return files;
-}
-
-int shr_version_files_end(struct shr_version_files *files, struct shrewd_error *err) {
-    shr_work_end(&files->work);
-    int code = 0;
-    for (unsigned i = 0; code == 0 && i < FILES; i++) {
-        code = files->codes[i];
-        if (code != 0 && err != NULL) {
-            *err = files->errors[i];
-        }
-    }
-    free(files);
     return code;
 }

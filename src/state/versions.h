@@ -21,16 +21,15 @@ struct shr_versions {
 /* In the order of key, then height. Borrows the key, and the value unless it is to be kept. */
 void shr_versions_add(struct shr_versions *versions, const struct shr_version_row *row,
                       bool keep_value);
+/* Makes room for n rows more. */
+void shr_versions_reserve(struct shr_versions *versions, size_t n);
+/* Appends what `from` has, which is empty then. */
+void shr_versions_move(struct shr_versions *versions, struct shr_versions *from);
 void shr_versions_free(struct shr_versions *versions);
 
-/* What is to be loaded of both tables, in the making (shr_store_make_rows): on a thread besides the
- * caller's, who goes on meanwhile, and may read the versions. */
-struct shr_version_files;
-/* Borrows everything. Of one key, `latest` has one row. */
-struct shr_version_files *shr_version_files_begin(struct shr_store *store,
-                                                  const struct shr_versions *history,
-                                                  const struct shr_versions *latest);
-/* Makes what nobody has begun, waits for the rest, and frees it. */
-int shr_version_files_end(struct shr_version_files *files, struct shrewd_error *err);
+/* The table's rows as what is to be loaded (shr_store_make_rows). table: HISTORY, or LATEST, of
+ * which each key has one row. */
+int shr_versions_make(struct shr_store *store, enum shr_table table,
+                      const struct shr_versions *versions, struct shrewd_error *err);
 
 #endif

@@ -210,12 +210,114 @@ static void rows_are_the_same(void **unused) {
     remove_dir(dir);
 }
 
+/* --- Groups whose keys are walked in parts --- */
+
+#define MANY_BLOCKS 4
+#define MANY_PAIRS 900 /* of a block, few enough to be walked in one go; a group is not */
+
+/* Most pairs of a block write the same few keys; in the block of `same`, all of them write one. */
+static struct shr_block_change many_pairs(uint32_t height, uint32_t same) {
+    static struct shr_pair pairs[MANY_BLOCKS][MANY_PAIRS];
+    static uint32_t keys[MANY_BLOCKS][MANY_PAIRS], values[MANY_BLOCKS][MANY_PAIRS];
+    struct rng rng = {height};
+    uint32_t b = height % MANY_BLOCKS;
+    for (uint32_t i = 0; i < MANY_PAIRS; i++) {
+        bool few = height == same || rng_below(&rng, 2) == 0;
+        keys[b][i] = few ? (height == same ? 7 : rng_below(&rng, 9)) : rng_below(&rng, 4000);
+        values[b][i] = rng_below(&rng, 3);
+        pairs[b][i] = (struct shr_pair){shr_bytes(&keys[b][i], i % 5 == 0 ? 3 : 4),
+                                        shr_bytes(&values[b][i], 4)};
+    }
+    return (struct shr_block_change){.height = height, .pairs = pairs[b], .n_pairs = MANY_PAIRS};
+}
+
+static void assert_same_history(struct shr_state *a, struct shr_state *b, uint32_t tip) {
+    struct shr_buf left = {0}, right = {0};
+    struct shr_reader *from_a, *from_b;
+    assert_ok(shr_reader_open(&from_a, a, err));
+    assert_ok(shr_reader_open(&from_b, b, err));
+    for (uint32_t key = 0; key < 4000; key += key < 20 ? 1 : 13) {
+        for (uint32_t height = identity.start_height; height <= tip; height++) {
+            struct shr_bytes bytes = shr_bytes(&key, key % 2 == 0 ? 3 : 4);
+            int code = shr_reader_get(from_a, &left, bytes, height, NULL);
+            assert_int_equal(shr_reader_get(from_b, &right, bytes, height, NULL), code);
+            if (code == 0) {
+                assert_bytes(shr_buf_bytes(&left), shr_buf_bytes(&right));
+            }
+        }
+    }
+    shr_reader_close(from_b);
+    shr_reader_close(from_a);
+    shr_buf_free(&right);
+    shr_buf_free(&left);
+}
+
+/* In groups, loaded or written, or one block at a time: the same rows, and the same past. */
+static void parts_are_the_same(void **unused) {
+    char *dir = make_dir();
+    struct shr_rocks_options options = {.create = true, .cache_bytes = 1 << 20};
+    struct shr_store *store = NULL, *grouped = shr_store_new_memory(),
+                     *plain = shr_store_new_memory();
+    struct shr_state *loaded = NULL, *written = NULL, *one_by_one = NULL;
+    assert_ok(shr_store_open_rocks(&store, dir, &options, err));
+    assert_ok(shr_state_open(&loaded, store, &identity, false, err));
+    assert_ok(shr_state_open(&written, grouped, &identity, false, err));
+    assert_ok(shr_state_open(&one_by_one, plain, &identity, false, err));
+    shr_state_set_load_min(loaded, 1);
+    uint32_t height = identity.start_height;
+    for (uint32_t group = 0; group < 4; group++) {
+        uint32_t same = group == 2 ? height + 1 : 0;
+        struct shr_block_change changes[MANY_BLOCKS];
+        for (size_t b = 0; b < MANY_BLOCKS; b++, height++) {
+            changes[b] = many_pairs(height, same);
+            assert_ok(shr_state_apply(one_by_one, &changes[b], false, err));
+        }
+        assert_ok(shr_state_apply_many(loaded, changes, MANY_BLOCKS, false, err));
+        assert_ok(shr_state_apply_many(written, changes, MANY_BLOCKS, false, err));
+        assert_same_rows(store, plain);
+        assert_same_rows(grouped, plain);
+    }
+    assert_same_history(loaded, one_by_one, height - 1);
+    shr_state_close(one_by_one);
+    shr_state_close(written);
+    shr_state_close(loaded);
+    remove_dir(dir);
+}
+
+/* What is wrong with one key is told, whichever part has it, and nothing is stored. */
+static void a_part_that_fails(void **unused) {
+    struct shr_store *store = shr_store_new_memory();
+    struct shr_state *state = NULL;
+    struct shr_block_change changes[MANY_BLOCKS];
+    struct shr_batch batch = {0};
+    struct shr_block_record tip;
+    uint32_t key = 8, written_at = 99; /* a version from above the tip */
+    struct shr_buf row = {0};
+    assert_ok(shr_state_open(&state, store, &identity, false, err));
+    shr_version_encode(&row, shr_bytes(&key, sizeof key), written_at);
+    shr_batch_put(&batch, SHR_TABLE_LATEST, shr_bytes(&key, sizeof key), shr_buf_bytes(&row));
+    assert_ok(shr_store_write(store, &batch, false, err));
+    for (uint32_t b = 0; b < MANY_BLOCKS; b++) {
+        changes[b] = many_pairs(identity.start_height + b, 0);
+    }
+    struct shrewd_error told;
+    assert_int_equal(shr_state_apply_many(state, changes, MANY_BLOCKS, false, &told),
+                     SHREWD_CORRUPT);
+    assert_non_null(strstr(told.message, "the newest version is newer than the tip"));
+    assert_int_equal(shr_state_tip(state, &tip, &told), SHREWD_NOT_FOUND);
+    shr_buf_free(&row);
+    shr_batch_free(&batch);
+    shr_state_close(state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_are_in_order),
         cmocka_unit_test(nothing_is_left_of_a_group_that_stopped),
         cmocka_unit_test(a_rollback_that_stopped),
         cmocka_unit_test(rows_are_the_same),
+        cmocka_unit_test(parts_are_the_same),
+        cmocka_unit_test(a_part_that_fails),
     };
     return cmocka_run_group_tests_name("load", tests, NULL, NULL);
 }
