@@ -24,7 +24,7 @@ struct shr_rocks {
 };
 
 /* Files of the first level beyond which writes are slowed down. */
-#define SHR_ROCKS_FRESH_FILES_SLOW 40
+#define SHR_ROCKS_FRESH_FILES_SLOW 64
 
 /* Opens the database at rocks->path and fills the rest; on failure what was filled is left for
  * shr_rocks_free. */

@@ -30,7 +30,7 @@
 #define ZSTD_LEVEL 1 /* most bytes are hashes: 3, the default, costs more and saves little */
 #define ZSTD_WINDOW_BITS (-14)
 /* Files of the first level beyond which writes wait. */
-#define FRESH_FILES_STOP 56
+#define FRESH_FILES_STOP 80
 #define BACKGROUND_JOBS 2
 #define LOG_HEADERS_ONLY 5 /* rocksdb::InfoLogLevel::HEADER_LEVEL */
 
@@ -80,21 +80,21 @@ struct family_plan {
  * misses the larger it is: small ones, several of which become one file. All buffers of all tables
  * fit the budget, so it is kept even when writing out falls behind. CHANGES and BLOCKS are written
  * in the order of their keys: with one compression for all levels, RocksDB moves their files down
- * without reading them. HISTORY's and ROOT's are gathered longer: when they are loaded
- * (rocks_load.c) they are few and large, and what goes down is merged with all that is below. */
+ * without reading them. LATEST's, HISTORY's and ROOT's are gathered longer: when they are loaded
+ * (rocks_load.c) they come often, and what goes down is merged with all that is below. */
 static const struct family_plan plans[SHR_TABLE_COUNT] = {
     [SHR_TABLE_META] = {1 * MIB, 3, 1, 4 * KIB, 0, rocksdb_lz4_compression, rocksdb_lz4_compression,
                         8, false, false},
     [SHR_TABLE_LATEST] = {16 * MIB, 5, 2, 8 * KIB, 10, rocksdb_lz4_compression,
-                          rocksdb_lz4_compression, 8, true, false},
+                          rocksdb_lz4_compression, 16, true, false},
     [SHR_TABLE_HISTORY] = {16 * MIB, 5, 2, 16 * KIB, 10, rocksdb_lz4_compression,
-                           rocksdb_zstd_compression, 16, false, false},
+                           rocksdb_zstd_compression, 32, false, false},
     [SHR_TABLE_CHANGES] = {8 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
                            rocksdb_zstd_compression, 8, false, false},
     [SHR_TABLE_BLOCKS] = {2 * MIB, 3, 1, 4 * KIB, 0, rocksdb_zstd_compression,
                           rocksdb_zstd_compression, 8, false, false},
     [SHR_TABLE_ROOT] = {16 * MIB, 3, 1, 4 * KIB, 10, rocksdb_no_compression, rocksdb_no_compression,
-                        16, false, true},
+                        32, false, true},
     [SHR_TABLE_ROOT_PAGES] = {2 * MIB, 3, 1, 16 * KIB, 0, rocksdb_zstd_compression,
                               rocksdb_zstd_compression, 8, false, false},
 };
