@@ -201,7 +201,8 @@ static int collect(struct shr_commit *commit, struct shrewd_error *err) {
     pthread_mutex_lock(&commit->lock);
     commit->bytes -= bytes;
     show(commit);
-    return code;
+    /* A write may have failed meanwhile. */
+    return code == 0 && commit->error.code != 0 ? collect(commit, err) : code;
 }
 
 /* With the lock. Until a write has ended, or a moment has passed. */

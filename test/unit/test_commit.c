@@ -335,6 +335,38 @@ static void a_failed_write_drops_what_waits(void **state) {
     }
 }
 
+/* Many blocks' worth of memory to let go of, which takes a while. */
+static struct shr_writes *large_block(uint32_t height) {
+    static const uint8_t value[1 << 18];
+    struct shr_hash hash = {{(uint8_t)height}};
+    struct shr_writes *writes = shr_writes_new(height, &hash);
+    for (uint32_t i = 0; i < 60; i++) {
+        shr_writes_add(writes, shr_bytes(&i, sizeof i), shr_bytes(value, sizeof value));
+    }
+    return writes;
+}
+
+/* The next write fails while what is committed is let go of: a drain that has seen no failure yet
+ * does not say that all is stored. */
+static void a_write_fails_meanwhile(void **state) {
+    for (int round = 0; round < STEPS(60); round++) {
+        struct subject subject;
+        struct shr_block_record tip;
+        start_with(&subject, 3, (struct shr_commit_options){.group_blocks_max = 1});
+        subject.gate->writes_left = 1;
+        atomic_store(&subject.gate->fail_with, SHREWD_DISK_FULL);
+        shr_state_set_load_min(subject.state, SIZE_MAX);
+        assert_ok(shr_commit_put(subject.commit, large_block(5), err));
+        struct shr_writes *next = shr_writes_new(6, &(struct shr_hash){{6}});
+        int code = shr_commit_put(subject.commit, next, NULL);
+        code = code != 0 ? code : shr_commit_drain(subject.commit, NULL);
+        assert_int_equal(code, SHREWD_DISK_FULL);
+        assert_ok(shr_state_tip(subject.state, &tip, err));
+        assert_int_equal(tip.height, 5);
+        end(&subject);
+    }
+}
+
 static void *release_late(void *arg) {
     struct subject *subject = arg;
     usleep(1200000);
@@ -389,6 +421,7 @@ int main(void) {
         cmocka_unit_test(what_waits_goes_together),
         cmocka_unit_test(a_full_queue_waits),
         cmocka_unit_test(a_failed_write_drops_what_waits),
+        cmocka_unit_test(a_write_fails_meanwhile),
         cmocka_unit_test(blocks_gather),
         cmocka_unit_test(gathering_ends),
         cmocka_unit_test(the_stop),
