@@ -40,6 +40,7 @@ struct follow {
     bool has_tip; /* the state's, when nothing waits */
     struct shr_block_record tip;
     uint32_t space_pause_ms; /* 0: the disk is not known to be full */
+    uint64_t space_blocks;   /* had been stored when it was seen to be */
 };
 
 static void set_trouble(struct shr_progress *progress, const struct shrewd_error *err) {
@@ -81,6 +82,12 @@ static uint32_t next_height(const struct follow *f) {
     return f->has_head ? f->head_height + 1 : f->first_height;
 }
 
+/* On the thread that commits, or while it has nothing to do. */
+static int prune(struct follow *f, bool idle, struct shrewd_error *err) {
+    int code = shr_prune(f->state, f->options->prune, idle, &f->progress->prune, err);
+    return code == 0 ? 0 : shr_fail_in(err, code, "pruning old versions");
+}
+
 /* On the committing thread. */
 static int on_committed(void *ctx, const struct shr_writes *blocks, struct shrewd_error *err) {
     struct follow *f = ctx;
@@ -93,9 +100,18 @@ static int on_committed(void *ctx, const struct shr_writes *blocks, struct shrew
     announce(f);
     int code = 0;
     for (const struct shr_writes *block = blocks; block != NULL && code == 0; block = block->next) {
-        code = shr_prune(f->state, f->options->prune, false, &f->progress->prune, err);
+        code = prune(f, false, err);
     }
     return code;
+}
+
+/* The disk was full, and has taken what it is to hold. */
+static void well_again(struct follow *f) {
+    if (f->space_pause_ms != 0) {
+        f->space_pause_ms = 0;
+        set_trouble(f->progress, NULL);
+        shr_info("index", "there is space again");
+    }
 }
 
 /* Everything that went through the guest is in the state. */
@@ -104,10 +120,8 @@ static int settle(struct follow *f, struct shrewd_error *err) {
     if (code == 0) {
         code = load_tip(f, err);
     }
-    if (code == 0 && f->space_pause_ms != 0) {
-        f->space_pause_ms = 0;
-        set_trouble(f->progress, NULL);
-        shr_info("index", "blocks are stored again");
+    if (code == 0 && atomic_load(&f->progress->blocks) != f->space_blocks) {
+        well_again(f);
     }
     return code;
 }
@@ -188,6 +202,7 @@ static int reconcile(struct follow *f, bool *rolled_back, struct shrewd_error *e
     atomic_fetch_add(&f->progress->reorgs, 1);
     atomic_fetch_add(&f->progress->reorg_blocks, depth);
     *rolled_back = true;
+    well_again(f);
     code = load_tip(f, err);
     announce(f);
     return code;
@@ -278,9 +293,12 @@ static int look_around(struct follow *f, bool *ended, struct shrewd_error *err) 
     *ended = at_tip && f->source->ops->finite;
     /* At the end of a finite source nobody comes back to what is left to prune. */
     do {
-        code = shr_prune(f->state, f->options->prune, true, &f->progress->prune, err);
+        code = prune(f, true, err);
     } while (code == 0 && *ended && shr_prune_due(f->state, f->options->prune) &&
              !shr_stopped(f->source->stop));
+    if (code == 0 && at_tip) {
+        well_again(f); /* nothing is left to be written */
+    }
     return code;
 }
 
@@ -324,6 +342,7 @@ static int wait_for_space(struct follow *f, struct shrewd_error *err) {
         shr_error("index", "%s; trying again until there is space", err->message);
         set_trouble(f->progress, err);
     }
+    f->space_blocks = atomic_load(&f->progress->blocks);
     f->space_pause_ms = pause == 0                       ? SPACE_PAUSE_MS
                         : pause < SPACE_PAUSE_MS_MAX / 2 ? 2 * pause
                                                          : SPACE_PAUSE_MS_MAX;

@@ -427,6 +427,42 @@ static void test_full_disk(void **state) {
     tear_down(&f);
 }
 
+static void count_well(void *ctx, enum shr_log_level level, const char *room, const char *message) {
+    _Atomic unsigned *counter = ctx;
+    atomic_fetch_add(counter, strstr(message, "there is space again") != NULL);
+}
+
+/* At the tip, with nothing to be written but what pruning removes: the disk is not taken to be well
+ * just because no block waits for it. */
+static void test_full_disk_while_pruning(void **state) {
+    struct fixture f;
+    struct shrewd_error trouble;
+    pthread_t thread;
+    _Atomic unsigned well = 0;
+    set_up(&f, 60, 0);
+    assert_int_equal(follow(&f), 0);
+    f.options.prune = 20;
+    f.options.wait_for_space = true;
+    atomic_store(&f.gate->fail_with, SHREWD_DISK_FULL);
+    shr_log_set_level(SHR_LOG_INFO);
+    shr_log_set_sink(count_well, &well);
+    pthread_create(&thread, NULL, run_follow, &f);
+    assert_true(wait_trouble(&f, true));
+    shr_stop_sleep(&f.stop, 2500); /* it is tried again once */
+    assert_true(shr_progress_trouble(&f.progress, &trouble));
+    assert_non_null(strstr(trouble.message, "pruning"));
+    assert_int_equal(well, 0);
+    assert_int_equal(shr_state_oldest(f.state), 0);
+    atomic_store(&f.gate->fail_with, 0);
+    pthread_join(thread, NULL);
+    shr_log_set_sink(NULL, NULL);
+    shr_log_set_level(SHR_LOG_OFF);
+    assert_int_equal(well, 1);
+    assert_false(shr_progress_trouble(&f.progress, &trouble));
+    assert_int_equal(shr_state_oldest(f.state), 40);
+    tear_down(&f);
+}
+
 /* Blocks and reorgs arrive while it runs; then it is asked to stop. */
 static void test_live(void **state) {
     struct fixture f;
@@ -473,6 +509,7 @@ int main(void) {
         cmocka_unit_test(test_failing_block_with_others_pending),
         cmocka_unit_test(test_failing_write),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_disk_while_pruning),
         cmocka_unit_test(test_live),
     };
     guest_signals_keep();
