@@ -3,7 +3,7 @@
 #include <assert.h>
 
 int shr_open_blocks(struct shr_source **out, const struct shr_config *config, struct shr_stop *stop,
-                    struct shrewd_error *err) {
+                    _Atomic uint64_t *silent_since_ms, struct shrewd_error *err) {
     struct shr_source *node = NULL;
     struct shr_source *files = NULL;
     int code = 0;
@@ -14,6 +14,7 @@ int shr_open_blocks(struct shr_source **out, const struct shr_config *config, st
         .zmq = config->zmq,
         .poll_ms = config->poll_ms,
         .timeout_ms = config->node_timeout_ms,
+        .silent_since_ms = silent_since_ms,
     };
     *out = NULL;
     if (config->daemon_rpc_url != NULL) {

@@ -5,8 +5,9 @@
 #include "cli/config.h"
 #include "node/source.h"
 
-/* The configuration names one of the two at least. `stop` is borrowed by the source. */
+/* The configuration names one of the two at least. `stop` and `silent_since_ms`
+ * (shr_node_options) are borrowed by the source. */
 int shr_open_blocks(struct shr_source **out, const struct shr_config *config, struct shr_stop *stop,
-                    struct shrewd_error *err);
+                    _Atomic uint64_t *silent_since_ms, struct shrewd_error *err);
 
 #endif

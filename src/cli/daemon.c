@@ -16,9 +16,12 @@
 
 #define STOP_INDEX_MS 1200
 #define STOP_SERVER_MS 600
+#define NODE_SILENT_S 60 /* from then on /health is not well: what is served grows old */
 
 static int open_source(struct shr_daemon *d, struct shrewd_error *err) {
-    return d->source != NULL ? 0 : shr_open_blocks(&d->source, d->config, d->stop, err);
+    return d->source != NULL ? 0
+                             : shr_open_blocks(&d->source, d->config, d->stop,
+                                               &d->progress.node_silent_since_ms, err);
 }
 
 static int open_database(struct shr_daemon *d, const char *dir, unsigned flags,
@@ -212,6 +215,7 @@ static void sync_status(void *ctx, struct shr_server_sync *out) {
     *out = (struct shr_server_sync){
         .running = !finished || d->code == 0,
         .at_tip = atomic_load(&d->progress.at_tip),
+        .has_node_tip = atomic_load(&d->progress.has_node_tip),
         .node_tip = atomic_load(&d->progress.node_tip),
         .blocks = atomic_load(&d->progress.blocks),
         .bytes = atomic_load(&d->progress.bytes),
@@ -231,11 +235,19 @@ static void sync_status(void *ctx, struct shr_server_sync *out) {
     out->pending_blocks = atomic_load(&d->progress.commit.blocks_waiting);
     out->pending_bytes = atomic_load(&d->progress.commit.bytes_waiting);
     out->commits = atomic_load(&d->progress.commit.writes);
+    uint64_t silent_since = atomic_load(&d->progress.node_silent_since_ms);
+    if (silent_since != 0 && !finished) {
+        out->node_silent_s = (uint32_t)((shr_now_ms() - silent_since) / 1000);
+    }
     struct shrewd_error trouble;
     if (finished && d->code != 0) {
         snprintf(out->error, sizeof out->error, "%.511s", d->error.message);
     } else if (shr_progress_trouble(&d->progress, &trouble)) {
         snprintf(out->error, sizeof out->error, "%.511s", trouble.message);
+    } else if (out->node_silent_s >= NODE_SILENT_S) {
+        snprintf(out->error, sizeof out->error,
+                 "the node has not answered for %" PRIu32 " s; the log says why",
+                 out->node_silent_s);
     }
 }
 

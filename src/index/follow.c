@@ -40,6 +40,7 @@ struct follow {
     bool has_tip; /* the state's, when nothing waits */
     struct shr_block_record tip;
     uint32_t space_pause_ms; /* 0: the disk is not known to be full */
+    bool told_early;         /* that the node is below the first block */
     uint64_t space_blocks;   /* had been stored when it was seen to be */
 };
 
@@ -70,6 +71,11 @@ static int load_tip(struct follow *f, struct shrewd_error *err) {
     atomic_store(&f->progress->tip, f->has_tip ? f->tip.height : 0);
     atomic_store(&f->progress->has_tip, f->has_tip);
     return 0;
+}
+
+static void saw_node_tip(struct follow *f, uint32_t height) {
+    atomic_store(&f->progress->node_tip, height);
+    atomic_store(&f->progress->has_node_tip, true);
 }
 
 static void announce(struct follow *f) {
@@ -136,7 +142,7 @@ static int find_fork(struct follow *f, uint32_t *fork, struct shrewd_error *err)
     if (code != 0) {
         return code == SHREWD_NOT_FOUND ? 0 : code;
     }
-    atomic_store(&f->progress->node_tip, best.height);
+    saw_node_tip(f, best.height);
     *fork = f->tip.height;
     bool behind = best.height < height;
     if (best.height < f->first_height) {
@@ -260,7 +266,7 @@ static int index_one(struct follow *f, struct shrewd_error *err) {
     f->has_head = true;
     f->head_height = f->block.height;
     f->head_hash = f->block.hash;
-    atomic_store(&f->progress->node_tip, node_tip);
+    saw_node_tip(f, node_tip);
     /* While the disk is full, one block at a time finds out when it no longer is. */
     return near || f->space_pause_ms != 0 ? settle(f, err) : 0;
 }
@@ -286,10 +292,18 @@ static int look_around(struct follow *f, bool *ended, struct shrewd_error *err) 
         return code;
     }
     if (!empty) {
-        atomic_store(&f->progress->node_tip, best.height);
+        saw_node_tip(f, best.height);
     }
     bool at_tip = empty || best.height < next_height(f);
-    atomic_store(&f->progress->at_tip, at_tip);
+    bool early = !empty && !f->has_head && (uint64_t)best.height + 1 < f->first_height;
+    if (early && !f->told_early) {
+        f->told_early = true;
+        shr_info("index",
+                 "waiting for block %" PRIu32
+                 ", the first to be indexed: the node's tip is %" PRIu32,
+                 f->first_height, best.height);
+    }
+    atomic_store(&f->progress->at_tip, at_tip && !early);
     *ended = at_tip && f->source->ops->finite;
     /* At the end of a finite source nobody comes back to what is left to prune. */
     do {

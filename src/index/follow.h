@@ -34,9 +34,10 @@ struct shr_progress {
     _Atomic uint64_t reorgs;
     _Atomic uint64_t reorg_blocks; /* rolled back by them */
     _Atomic uint32_t tip;          /* last block committed and published; valid while has_tip */
-    _Atomic uint32_t node_tip;     /* as last seen */
-    _Atomic bool has_tip;
-    _Atomic bool at_tip; /* caught up, waiting for the next block */
+    _Atomic uint32_t node_tip;     /* as last seen; valid while has_node_tip */
+    _Atomic bool has_tip, has_node_tip;
+    _Atomic uint64_t node_silent_since_ms; /* the source's, where it is a node; node/source.h */
+    _Atomic bool at_tip;                   /* caught up, waiting for the next block */
     struct shr_prune_progress prune;
     struct shr_feed_stats feed;
     struct shr_commit_stats commit;

@@ -1,6 +1,7 @@
 #include "node/link.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static int set_fixed_auth(struct shr_link *link, const char *auth, struct shrewd
 int shr_link_open(struct shr_link *link, struct shr_halt *halt, struct shr_source *source,
                   struct shr_retry_voice *voice, const struct shr_node_options *options,
                   struct shrewd_error *err) {
-    *link = (struct shr_link){.halt = halt, .source = source};
+    *link = (struct shr_link){.halt = halt, .source = source, .silent = options->silent_since_ms};
     int code = shr_node_url_parse(&link->url, options->url, err);
     if (code != 0) {
         return code;
@@ -168,6 +169,16 @@ static int ask_once(struct shr_link *link, struct shr_buf *body,
     return take(ctx, status, body, err);
 }
 
+/* Of all connections together: any one's answer counts. */
+static void note(const struct shr_link *link, bool answered) {
+    uint64_t since = 0;
+    if (link->silent != NULL && answered) {
+        atomic_store_explicit(link->silent, 0, memory_order_relaxed);
+    } else if (link->silent != NULL) {
+        atomic_compare_exchange_strong(link->silent, &since, shr_now_ms());
+    }
+}
+
 int shr_link_ask(struct shr_link *link, struct shr_buf *body,
                  const struct shr_http_request *request, shr_link_take *take, void *ctx,
                  struct shrewd_error *err) {
@@ -189,6 +200,7 @@ int shr_link_ask(struct shr_link *link, struct shr_buf *body,
         if (!passes) {
             if (code == 0 || code == SHREWD_NOT_FOUND) {
                 shr_retry_done(&link->retry);
+                note(link, true);
             }
             if (code == SHREWD_LIMIT) {
                 code = SHREWD_NODE;
@@ -196,6 +208,7 @@ int shr_link_ask(struct shr_link *link, struct shr_buf *body,
             return code == 0 ? 0 : shr_fail(err, code, "%s: %s", link->whom, why.message);
         }
         atomic_fetch_add_explicit(&link->source->retries, 1, memory_order_relaxed);
+        note(link, false);
         if (shr_retry_pause(&link->retry, why.message)) {
             return shr_fail(err, SHREWD_STOPPED, "stopped while asking %s", link->whom);
         }

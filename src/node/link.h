@@ -19,8 +19,9 @@ struct shr_link {
     char *cookie_file; /* NULL: credentials, if any, are fixed */
     char *cookie;      /* as last read; NULL: read it before the next request */
     bool has_auth;
-    uint32_t refused; /* 401 in a row */
-    uint32_t garbled; /* replies in a row that make no sense */
+    _Atomic uint64_t *silent; /* as in the options */
+    uint32_t refused;         /* 401 in a row */
+    uint32_t garbled;         /* replies in a row that make no sense */
     /* Give up after so many of those (0: never): while it is not known yet to be a node. */
     uint32_t garbled_max;
     /* It is known to be a node, and has taken the credentials: whatever it refuses now may pass

@@ -81,6 +81,9 @@ struct shr_node_options {
     uint32_t poll_ms;        /* how often to ask for the tip; 0 means 1000 */
     /* How long a request may go on under 1 KB/s; four times that under 4 KB/s. 0 means 30000. */
     uint32_t timeout_ms;
+    /* NULL, or where to say when the first request failed that the node has not answered since
+     * (shr_now_ms); 0: it answers. Outlives the source. */
+    _Atomic uint64_t *silent_since_ms;
 };
 
 /* A node. Asks it once who it is (getblockchaininfo) and whether it offers REST; retries that

@@ -43,7 +43,9 @@ void shr_page_home(struct shr_buf *out, struct shr_server *server) {
     } else {
         shr_buf_add_str(out, "<p>No block is indexed yet.</p>\n");
     }
-    if (now.has_sync) {
+    if (now.has_sync && !now.sync.has_node_tip) {
+        shr_buf_add_str(out, "<p>The node has not told its tip yet.</p>\n");
+    } else if (now.has_sync) {
         shr_buf_printf(out, "<p>The node's tip is %" PRIu32 ": %" PRIu32 " to go.</p>\n",
                        now.sync.node_tip, behind(&now));
     }
@@ -72,7 +74,8 @@ static void add_number_or_null(struct shr_buf *out, const char *name, bool known
     }
 }
 
-/* Well means: the tip can be read, and indexing (where this server knows of any) goes on. */
+/* Well means: the tip can be read, and indexing (where this server knows of any) goes on, as far as
+ * the node lets it. */
 unsigned shr_page_health(struct shr_buf *out, struct shr_server *server) {
     struct state_now now;
     look(&now, server);
@@ -84,8 +87,9 @@ unsigned shr_page_health(struct shr_buf *out, struct shr_server *server) {
     bool ok = error[0] == 0 && !stopping && (!now.has_sync || now.sync.running);
     shr_buf_printf(out, "{\"status\":\"%s\"", ok ? "ok" : stopping ? "stopping" : "failing");
     add_number_or_null(out, "tip", now.has_tip, now.tip.height);
-    add_number_or_null(out, "node_tip", now.has_sync, now.sync.node_tip);
-    add_number_or_null(out, "behind", now.has_sync && now.has_tip, behind(&now));
+    add_number_or_null(out, "node_tip", now.sync.has_node_tip, now.sync.node_tip);
+    add_number_or_null(out, "behind", now.sync.has_node_tip && now.has_tip, behind(&now));
+    add_number_or_null(out, "node_silent_s", now.has_sync, now.sync.node_silent_s);
     shr_buf_printf(out,
                    ",\"running\":%s,\"at_tip\":%s,\"error\":", now.sync.running ? "true" : "false",
                    now.sync.at_tip ? "true" : "false");
@@ -156,7 +160,11 @@ static void add_stages(struct shr_buf *out, const struct shr_server_sync *sync) 
 }
 
 static void add_sync(struct shr_buf *out, const struct shr_server_sync *sync) {
-    metric(out, "shrewd_node_tip_height", "gauge", sync->node_tip, "Height of the node's tip.");
+    if (sync->has_node_tip) {
+        metric(out, "shrewd_node_tip_height", "gauge", sync->node_tip, "Height of the node's tip.");
+    }
+    metric(out, "shrewd_node_silent_seconds", "gauge", sync->node_silent_s,
+           "Since when the node has not answered; 0 when it does.");
     metric(out, "shrewd_indexing", "gauge", sync->running, "1 while indexing goes on.");
     metric(out, "shrewd_at_tip", "gauge", sync->at_tip, "1 when the node's tip is indexed.");
     metric(out, "shrewd_blocks_total", "counter", sync->blocks, "Blocks indexed since start.");

@@ -16,8 +16,10 @@ struct shr_server;
 struct shr_server_sync {
     bool running; /* indexing (or waiting at the tip), not failed or finished */
     bool at_tip;
+    bool has_node_tip; /* the node has told */
     uint32_t node_tip;
-    uint64_t blocks; /* applied since start */
+    uint32_t node_silent_s; /* since when it has not answered, in seconds; 0: it does */
+    uint64_t blocks;        /* applied since start */
     uint64_t bytes;
     uint64_t guest_ns, apply_ns, wait_ns;
     struct shr_stage stages[SHR_STAGE_COUNT];
@@ -29,7 +31,7 @@ struct shr_server_sync {
     bool snapshots;           /* one is kept growing */
     uint32_t snapshot_height; /* of the last one taken; 0 before */
     uint32_t restored;        /* blocks that came from a snapshot at this start */
-    char error[512];          /* why indexing stopped; "" when it did not */
+    char error[512];          /* why indexing stopped, or cannot go on; "" when it can */
 };
 
 struct shr_server_options {

@@ -1,13 +1,17 @@
 """A node that is late, goes away, or answers nonsense: what can pass is waited for, what cannot
 ends with a clear word, and nothing wrong is ever indexed."""
 import http.server
+import json
 import random
+import re
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
-from harness import paths
+from harness import paths, torture
 from harness.daemon import Daemon, shrewd
 from harness.node import AUTH, Node
 from harness.process import free_port, wait_for
@@ -72,6 +76,62 @@ def test_a_node_that_is_restarted_meanwhile(daemon):
         assert one.stop()[0] == 0
     finally:
         own.close()
+
+
+def health(one):
+    """What /health says, and the status it says it with."""
+    try:
+        with urllib.request.urlopen(one.url + "/health") as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def metrics(one):
+    with urllib.request.urlopen(one.url + "/metrics") as answer:
+        return answer.read().decode()
+
+
+def test_a_silent_node_is_seen_from_outside(daemon):
+    """Whether what is served grows old must not be in the log alone."""
+    own = Node()
+    try:
+        own.start().mine(20)
+        one = daemon("minimal", node=own).start()
+        one.wait_tip(own)
+        status, said = health(one)
+        assert (status, said["node_tip"], said["behind"], said["node_silent_s"]) == (200, 20, 0, 0)
+        own.stop()
+        wait_for(one.log, lambda: health(one)[1]["node_silent_s"] >= 2, 30)
+        status, said = health(one)
+        assert status == 200 and said["error"] is None and said["node_tip"] == 20
+        assert re.search(r"^shrewd_node_silent_seconds [1-9]", metrics(one), re.MULTILINE)
+        if torture.LONG:
+            wait_for(one.log, lambda: health(one)[0] == 503, 90)
+            assert "has not answered for 6" in health(one)[1]["error"]
+        assert one.stop()[0] == 0
+        one.spawn()  # with no node from the start: its tip is not known
+        wait_for(one.log, one._listens, 60)
+        wait_for(one.log, lambda: health(one)[1]["node_silent_s"] >= 1, 30)
+        said = health(one)[1]
+        assert said["tip"] == 20 and said["node_tip"] is None and said["behind"] is None
+        assert "shrewd_node_tip_height" not in metrics(one)
+        own.start()
+        wait_for(one.log, lambda: health(one)[1]["node_silent_s"] == 0, 60)
+        wait_for(one.log, lambda: health(one)[1]["node_tip"] == 20, 60)
+        assert one.stop()[0] == 0
+    finally:
+        own.close()
+
+
+def test_a_first_block_that_the_node_does_not_have_yet(chain, daemon):
+    one = daemon("minimal", node=chain, start_block=TIP + 5)
+    one.spawn()
+    wait_for(one.log, one._listens, 60)
+    one.wait_log(f"waiting for block {TIP + 5}, the first to be indexed: the node's tip is {TIP}", 30)
+    said = health(one)[1]
+    assert said["at_tip"] is False and said["tip"] is None and said["node_tip"] == TIP
+    assert one.stop()[0] == 0
 
 
 def test_views_are_served_before_the_node_is_there(chain, daemon):

@@ -32,7 +32,8 @@ static struct shr_server *start(const struct shr_server_options *options) {
 }
 
 static int setup(void **state) {
-    sync_now = (struct shr_server_sync){.running = true, .node_tip = 280, .blocks = 171};
+    sync_now = (struct shr_server_sync){
+        .running = true, .has_node_tip = true, .node_tip = 280, .node_silent_s = 7, .blocks = 171};
     *state = start(&(struct shr_server_options){.workers = 2, .sync = fake_sync});
     return 0;
 }
@@ -250,7 +251,8 @@ static void test_pages(void **state) {
     check_part(client_raw(port, "GET /nosuch HTTP/1.1\r\nHost: x\r\n\r\n"), 404, "\"error\":");
     static const char health[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
     check(client_raw(port, health), 200,
-          "{\"status\":\"ok\",\"tip\":270,\"node_tip\":280,\"behind\":10,\"running\":true,"
+          "{\"status\":\"ok\",\"tip\":270,\"node_tip\":280,\"behind\":10,"
+          "\"node_silent_s\":7,\"running\":true,"
           "\"at_tip\":false,\"error\":null}\n");
     sync_now.running = false;
     check_part(client_raw(port, health), 503, "\"status\":\"failing\"");
@@ -275,6 +277,7 @@ static void test_metrics(void **state) {
     static const char *const parts[] = {
         "\nshrewd_tip_height 270\n",
         "\nshrewd_node_tip_height 280\n",
+        "\nshrewd_node_silent_seconds 7\n",
         "\nshrewd_blocks_total 171\n",
         "\nshrewd_rpc_calls_total{method=\"metashrew_height\"} ",
         "\nshrewd_rpc_seconds_total{method=\"metashrew_view\"} ",
