@@ -82,9 +82,7 @@ int shr_file_write(const char *path, struct shr_bytes bytes, struct shrewd_error
     return shr_file_write_mode(path, bytes, 0600, err);
 }
 
-/* A new folder outlives a power cut only once the folder it is in has been synced. A file system
- * that cannot do so gets no complaint: there is nothing else to try. */
-static void sync_parent(const char *path) {
+void shr_dir_sync_above(const char *path) {
     const char *slash = strrchr(path, '/');
     char *parent = slash == NULL
                        ? shr_strdup(".")
@@ -110,7 +108,7 @@ int shr_dir_make_mode(const char *path, unsigned mode, struct shrewd_error *err)
         if (!made && errno != EEXIST) {
             code = shr_fail_errno(err, SHREWD_IO, "cannot make the folder '%s'", copy);
         } else if (made || kept == 0) { /* the last one may be of a run that was cut short */
-            sync_parent(copy);
+            shr_dir_sync_above(copy);
         }
         *at = kept;
         if (kept == 0) {
@@ -139,14 +137,4 @@ int shr_dir_remove(const char *path, struct shrewd_error *err) {
         return shr_fail_errno(err, SHREWD_IO, "cannot delete the folder '%s'", path);
     }
     return 0;
-}
-
-int shr_dir_sync(const char *path, struct shrewd_error *err) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int bad = fd < 0 || fsync(fd) != 0;
-    int code = bad ? shr_fail_errno(err, SHREWD_IO, "cannot sync the folder '%s'", path) : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return code;
 }

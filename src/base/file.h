@@ -18,7 +18,8 @@ int shr_dir_make(const char *path, struct shrewd_error *err);
 int shr_dir_make_mode(const char *path, unsigned mode, struct shrewd_error *err);
 /* Deletes a folder and everything in it; fine when it is absent. */
 int shr_dir_remove(const char *path, struct shrewd_error *err);
-/* Makes what was renamed or made in a folder last through a power cut. */
-int shr_dir_sync(const char *path, struct shrewd_error *err);
+/* What was made or renamed outlives a power cut only once the folder it is in has been synced. A
+ * file system that cannot do so gets no complaint: there is nothing else to try. */
+void shr_dir_sync_above(const char *path);
 
 #endif

@@ -133,18 +133,7 @@ int shr_staging_commit(struct shr_staging *staging, struct shrewd_error *err) {
         return shr_fail_errno(err, SHREWD_IO, "cannot rename '%s' to '%s'", staging->made,
                               staging->target);
     }
-    const char *slash = strrchr(staging->target, '/');
-    char *parent =
-        slash == NULL
-            ? shr_strdup(".")
-            : shr_strndup(staging->target,
-                          slash == staging->target ? 1 : (size_t)(slash - staging->target));
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-    free(parent);
+    shr_dir_sync_above(staging->target);
     return 0;
 }
 

@@ -331,7 +331,8 @@ static int run_modules(void *ctx) {
     struct shr_diff_modules modules = {.options = job->options, .scratch = job->scratch};
     int code = shr_engine_new(&engine, job->err);
     code = code != 0 ? code : open_modules(job, engine, &modules);
-    code = code != 0 ? code : shr_open_blocks(&modules.blocks, job->config, &job->stop, NULL, job->err);
+    code = code != 0 ? code
+                     : shr_open_blocks(&modules.blocks, job->config, &job->stop, NULL, job->err);
     if (code == 0) {
         modules.names[0] = job->names[0];
         modules.names[1] = job->names[1];

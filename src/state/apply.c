@@ -9,7 +9,7 @@
 #include "state/apply_keys.h"
 
 #include "base/alloc.h"
-#include "base/work.h"
+#include "base/tasks.h"
 
 #include <stdlib.h>
 

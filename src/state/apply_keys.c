@@ -1,7 +1,7 @@
 #include "state/apply_keys.h"
 
 #include "base/alloc.h"
-#include "base/work.h"
+#include "base/tasks.h"
 #include "state/order.h"
 
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 #include "state/check_impl.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/endian.h"
 #include "state/state_impl.h"
 
@@ -11,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define PROGRESS_ROWS 65536
 /* Heights that may be missing among the blocks held before the rest counts as stray: what is kept
@@ -82,25 +80,8 @@ int shr_check_scan(struct shr_check_run *run, enum shr_table table, shr_scan_fn 
     return run->code;
 }
 
-static uint64_t fold(uint64_t a, uint64_t b) {
-    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* As in cache.c. */
 uint64_t shr_check_hash(const struct shr_check_run *run, struct shr_bytes key) {
-    uint64_t state = run->seed[0] ^ key.len, words[2];
-    size_t at = 0;
-    for (; key.len - at > sizeof words; at += sizeof words) {
-        memcpy(words, key.data + at, sizeof words);
-        state = fold(words[0] ^ run->seed[1], words[1] ^ state);
-    }
-    memset(words, 0, sizeof words);
-    if (key.len > at) {
-        memcpy(words, key.data + at, key.len - at);
-    }
-    state = fold(words[0] ^ run->seed[1], words[1] ^ state);
-    return fold(state ^ run->seed[2], run->seed[1]);
+    return shr_key_hash(&run->seed, key);
 }
 
 /* Of hashes: all words at once. */
@@ -109,7 +90,7 @@ uint64_t shr_check_leaf(const struct shr_check_run *run, const struct shr_root_l
     memcpy(key, leaf->key.b, sizeof key);
     memcpy(value, leaf->value.b, sizeof value);
     for (size_t i = 0; i < 4; i++) {
-        sum += fold(key[i] ^ run->seed[i % 2], value[i] ^ run->seed[2] ^ i);
+        sum += shr_key_fold(key[i] ^ run->seed.words[i % 2], value[i] ^ run->seed.words[2] ^ i);
     }
     return sum;
 }
@@ -360,12 +341,7 @@ int shr_check(struct shr_store *store, const struct shr_check_options *options,
     struct shr_check_run run = {.store = store, .options = options, .out = out, .err = err};
     struct shr_sizes sizes;
     *out = (struct shr_check_summary){0};
-    if (getrandom(run.seed, sizeof run.seed, GRND_NONBLOCK) != sizeof run.seed) {
-        run.seed[0] = shr_now_ns() * 0x9e3779b97f4a7c15u;
-        run.seed[1] = run.seed[0] * 0x94d049bb133111ebu;
-        run.seed[2] = run.seed[1] * 0xbf58476d1ce4e5b9u;
-    }
-    run.seed[1] |= 1;
+    shr_key_seed_make(&run.seed);
     int code = shr_store_sizes(store, &sizes, err);
     for (int table = 0; code == 0 && table < SHR_TABLE_COUNT; table++) {
         run.rows_about += sizes.tables[table].rows;

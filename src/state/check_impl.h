@@ -34,6 +34,7 @@
 
 #include "state/check.h"
 #include "state/codec.h"
+#include "state/key_hash.h"
 #include "state/root_page.h"
 
 struct shr_check_height {
@@ -59,7 +60,7 @@ struct shr_check_run {
     struct shr_snapshot *snapshot;
     const struct shr_check_options *options;
     struct shr_check_summary *out;
-    uint64_t seed[3];
+    struct shr_key_seed seed;
     uint64_t rows, rows_about;
     bool stopped;                 /* by `progress` */
     int code;                     /* of what failed inside a scan */

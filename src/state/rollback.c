@@ -16,7 +16,7 @@
 #include "state/state_impl.h"
 
 #include "base/alloc.h"
-#include "base/work.h"
+#include "base/tasks.h"
 #include "state/undo.h"
 
 #include <stdlib.h>

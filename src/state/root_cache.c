@@ -4,19 +4,19 @@
 #include "state/root_impl.h"
 
 #include "base/alloc.h"
-#include "base/work.h"
+#include "base/tasks.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define THREADS_MAX (SHR_WORK_HELPERS_MAX + 1)
+#define THREADS_MAX (SHR_PIECES_HELPERS_MAX + 1)
 /* Dropping less is not worth another thread. */
 #define THREADED_BYTES ((size_t)1 << 20)
 
 void shr_root_work(unsigned threads, size_t n, void (*piece)(void *ctx, size_t i), void *ctx) {
-    struct shr_work work = {.piece = piece, .ctx = ctx, .n = n, .name = "commit-tree"};
-    shr_work_begin(&work, threads - 1); /* and this one */
-    shr_work_end(&work);
+    struct shr_pieces pieces = {.piece = piece, .ctx = ctx, .n = n, .name = "commit-tree"};
+    shr_pieces_begin(&pieces, threads - 1); /* and this one */
+    shr_pieces_end(&pieces);
 }
 
 /* --- Lists --- */

@@ -14,7 +14,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/stop.h"
-#include "base/work.h"
+#include "base/tasks.h"
 
 #include <pthread.h>
 #include <stdio.h>
