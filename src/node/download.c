@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TRIES_WITHOUT_A_BYTE 3
+#define FRUITLESS_TRIES 3
 #define PAUSE_MS 500u
 #define CONNECT_MS 10000L
 #define SLOW_BYTES 1000L /* fewer than this a second, for SLOW_SECONDS: try again */
@@ -23,23 +23,24 @@ struct download {
     CURL *easy;
     FILE *file;
     uint64_t held;     /* bytes in the file */
-    uint64_t received; /* by this try */
+    uint64_t furthest; /* the most it has held */
     bool started;      /* the first bytes of this try have come */
     bool too_large, disk_failed;
     char detail[CURL_ERROR_SIZE];
 };
+
+static bool empty(struct download *d) {
+    d->held = 0;
+    return fflush(d->file) == 0 && ftruncate(fileno(d->file), 0) == 0 &&
+           fseek(d->file, 0, SEEK_SET) == 0;
+}
 
 /* A server may answer a range with the whole file: then what is held goes. */
 static bool begin(struct download *d) {
     long status = 0;
     curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
     d->started = true;
-    if (status == 206 || d->held == 0) {
-        return true;
-    }
-    d->held = 0;
-    return fflush(d->file) == 0 && ftruncate(fileno(d->file), 0) == 0 &&
-           fseek(d->file, 0, SEEK_SET) == 0;
+    return status == 206 || d->held == 0 || empty(d);
 }
 
 static size_t take_bytes(char *data, size_t size, size_t n, void *ctx) {
@@ -58,7 +59,6 @@ static size_t take_bytes(char *data, size_t size, size_t n, void *ctx) {
         return 0;
     }
     d->held += len;
-    d->received += len;
     return len;
 }
 
@@ -90,15 +90,23 @@ static bool can_pass(CURLcode result, long status) {
            result != CURLE_PEER_FAILED_VERIFICATION && result != CURLE_TOO_MANY_REDIRECTS;
 }
 
+static CURLcode perform(struct download *d) {
+    d->started = false;
+    d->detail[0] = 0;
+    curl_easy_setopt(d->easy, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)d->held);
+    return curl_easy_perform(d->easy);
+}
+
 /* One try; *again: it may be repeated. */
 static int try_once(struct download *d, bool *again, struct shrewd_error *err) {
     long status = 0;
-    d->started = false;
-    d->received = 0;
-    d->detail[0] = 0;
     *again = false;
-    curl_easy_setopt(d->easy, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)d->held);
-    CURLcode result = curl_easy_perform(d->easy);
+    CURLcode result = perform(d);
+    if (result == CURLE_RANGE_ERROR && d->held > 0) {
+        /* A server without ranges: libcurl refuses the whole file before its first byte comes. */
+        d->disk_failed = !empty(d);
+        result = d->disk_failed ? result : perform(d);
+    }
     curl_easy_getinfo(d->easy, CURLINFO_RESPONSE_CODE, &status);
     if (result == CURLE_OK) {
         return 0;
@@ -131,8 +139,10 @@ static int run(struct download *d, struct shrewd_error *err) {
     int code = 0;
     for (unsigned fruitless = 0;;) {
         code = try_once(d, &again, err);
-        fruitless = d->received > 0 ? 0 : fruitless + 1;
-        if (code == 0 || !again || fruitless == TRIES_WITHOUT_A_BYTE) {
+        /* Not whether bytes came: without ranges they may be the same ones for ever. */
+        fruitless = d->held > d->furthest ? 0 : fruitless + 1;
+        d->furthest = d->held > d->furthest ? d->held : d->furthest;
+        if (code == 0 || !again || fruitless == FRUITLESS_TRIES) {
             break;
         }
         shr_warn("node", "the download of '%s' was broken off at byte %llu: %s; trying again",
@@ -157,6 +167,7 @@ int shr_download(const char *url, const char *path, uint64_t max, struct shr_sto
         return shr_fail_errno(err, SHREWD_IO, "cannot write '%s'", path);
     }
     d.held = (uint64_t)info.st_size;
+    d.furthest = d.held;
     d.easy = shr_curl_new(CONNECT_MS, d.detail, take_bytes, &d);
     int code;
     if (d.easy == NULL) {

@@ -412,6 +412,26 @@ def test_what_can_be_gone_on_with_stays(chain, databases, daemon, tmp_path):
     assert dump(db) == dump(databases["minimal"])
 
 
+def test_a_broken_download_begins_again_where_there_are_no_ranges(databases, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    with Server(tmp_path / "s", cut=200, cuts=1, has_ranges=False) as server:
+        restore(server.url, tmp_path / "db", check=OK)
+        assert server.ranges == 1
+    assert dump(tmp_path / "db") == dump(databases["minimal"])
+
+
+def test_what_was_left_of_a_download_is_in_nobodys_way(databases, tmp_path):
+    """Of one that never came further, from a server without ranges: that ends, and the next is well."""
+    create(tmp_path / "s", databases["minimal"])
+    with Server(tmp_path / "s", cut=200, cuts=1000, has_ranges=False) as server:
+        done = restore(server.url, tmp_path / "db", check=UNREACHABLE)
+        assert done.stderr.count("broken off at byte 200") == 3, done.stderr
+        assert list((tmp_path / "db.restore" / "parts").glob("*.partial"))
+        server.cuts = 0
+        restore(server.url, tmp_path / "db", check=OK)
+    assert dump(tmp_path / "db") == dump(databases["minimal"])
+
+
 def test_nothing_stays_of_a_repo_that_was_passed_over(chain, daemon):
     one = daemon("minimal", node=chain, repo=NOBODY, exit_at=5)
     one.spawn()

@@ -5,10 +5,11 @@ import threading
 
 
 class Server:
-    """A folder over HTTP, with ranges. `cut`: after so many bytes of a part the connection ends, on
-    the first `cuts` requests."""
+    """A folder over HTTP. `cut`: after so many bytes of a part the connection ends, on the first
+    `cuts` requests. `ranges`: how many were asked for; `has_ranges` False: each is answered with the
+    whole file, as by `python3 -m http.server`."""
 
-    def __init__(self, folder, cut=None, cuts=0):
+    def __init__(self, folder, cut=None, cuts=0, has_ranges=True):
         self.cuts = cuts
         self.ranges = 0
         server = self
@@ -24,8 +25,8 @@ class Server:
                     return
                 body, start = path.read_bytes(), 0
                 asked = self.headers.get("Range")
-                if asked:
-                    server.ranges += 1
+                server.ranges += asked is not None
+                if asked and has_ranges:
                     start = int(asked.removeprefix("bytes=").split("-")[0])
                     if start >= len(body):
                         self.send_error(416)
