@@ -220,6 +220,14 @@ static int find_place(struct restoring *r, size_t *next, bool *usable, struct sh
     return tip.height > whole ? shr_state_rollback(r->state, whole, err) : 0;
 }
 
+/* Whether what an earlier try left is of no use. Whatever else hindered its opening may pass: it
+ * stays. */
+static bool is_in_vain(int code, bool usable) {
+    return code == 0
+               ? !usable
+               : code == SHREWD_MISMATCH || code == SHREWD_CORRUPT || code == SHREWD_NOT_FOUND;
+}
+
 /* Opens what an earlier try left, or begins anew. */
 static int begin(struct restoring *r, size_t *next, struct shrewd_error *err) {
     bool usable = false;
@@ -232,15 +240,12 @@ static int begin(struct restoring *r, size_t *next, struct shrewd_error *err) {
     if (code == 0) {
         code = find_place(r, next, &usable, err);
     }
-    if (code == 0 && usable) {
-        return 0;
-    }
-    if (code == SHREWD_LOCKED || code == SHREWD_STOPPED || code == SHREWD_IO) {
+    if (!is_in_vain(code, usable)) {
         return code;
     }
     close_state(r);
-    shr_warn("snapshot", "what an earlier try left in '%s' is of another snapshot: begun anew",
-             r->db_dir);
+    shr_warn("snapshot", "what an earlier try left in '%s' is %s: begun anew", r->db_dir,
+             code == SHREWD_CORRUPT ? "damaged" : "of another snapshot");
     *next = 0;
     unlink(r->based);
     code = shr_dir_remove(r->db_dir, err);

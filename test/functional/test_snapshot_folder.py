@@ -2,6 +2,7 @@
 beside a database's place when there was nothing to restore."""
 import configparser
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from harness import paths
 from harness.daemon import Daemon, dump, shrewd
+from harness.powercut import small_disk
 from harness.process import wait_for
 from harness.web import Server
 
@@ -430,6 +432,21 @@ def test_what_was_left_of_a_download_is_in_nobodys_way(databases, tmp_path):
         server.cuts = 0
         restore(server.url, tmp_path / "db", check=OK)
     assert dump(tmp_path / "db") == dump(databases["minimal"])
+
+
+def test_a_full_disk_takes_nothing_of_an_earlier_try(databases, tmp_path):
+    part = broken(databases, tmp_path)
+    db, built, space = tmp_path / "db", tmp_path / "db.restore" / "db", tmp_path / "space"
+    restore(tmp_path / "s", db, check=FAILURE)
+    (tmp_path / "kept").rename(part)
+    for error in (errno.ENOSPC, errno.EIO):
+        space.write_text(str(-error))
+        done = shrewd("snapshot", "restore", tmp_path / "s", "--db-path", db, check=FAILURE,
+                      env=small_disk(built, space))
+        assert os.strerror(error) in done.stderr and "begun anew" not in done.stderr
+    said = json.loads(restore(tmp_path / "s", db, "--json", check=OK).stdout)
+    assert said["new_parts"] == 1, "it has begun anew"
+    assert dump(db) == dump(databases["minimal"])
 
 
 def test_nothing_stays_of_a_repo_that_was_passed_over(chain, daemon):
