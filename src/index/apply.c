@@ -5,10 +5,6 @@
 
 #include <inttypes.h>
 
-/* What a block may flush. Fixed, so that every machine agrees on which block is too much. */
-#define FLUSH_BYTES_MAX (128u << 20)
-#define FLUSH_PAIRS_MAX (16u << 20)
-
 struct block_run {
     const struct shr_apply *apply;
     struct shr_writes *writes;
@@ -25,11 +21,11 @@ static int run_get(void *ctx, struct shr_buf *value, struct shr_bytes key,
 static int run_put(void *ctx, struct shr_bytes key, struct shr_bytes value,
                    struct shrewd_error *err) {
     struct block_run *run = ctx;
-    if (key.len + value.len > FLUSH_BYTES_MAX - run->bytes ||
-        run->writes->n_pairs >= FLUSH_PAIRS_MAX) {
+    if (key.len + value.len > SHR_FLUSH_BYTES_MAX - run->bytes ||
+        run->writes->n_pairs >= SHR_FLUSH_PAIRS_MAX) {
         return shr_fail(err, SHREWD_LIMIT,
                         "the module flushed more than %u MiB or %u pairs in one block",
-                        FLUSH_BYTES_MAX >> 20, FLUSH_PAIRS_MAX);
+                        SHR_FLUSH_BYTES_MAX >> 20, SHR_FLUSH_PAIRS_MAX);
     }
     run->bytes += key.len + value.len;
     shr_writes_add(run->writes, key, value);

@@ -5,6 +5,10 @@
 #include "state/pending.h"
 #include "wasm/guest.h"
 
+/* What a block may flush. Fixed, so that every machine agrees on which block is too much. */
+#define SHR_FLUSH_BYTES_MAX (128u << 20)
+#define SHR_FLUSH_PAIRS_MAX (16u << 20)
+
 struct shr_apply {
     struct shr_state *state;
     struct shr_module *module;

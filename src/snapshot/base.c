@@ -11,7 +11,6 @@
 #define MAGIC "shrwBAS1"
 #define HEAD_BYTES 16u   /* magic, height, the file's index */
 #define RECORD_BYTES 101 /* height, hash, flags, root, four counts */
-#define PAIR_BYTES 8u    /* length of the key, of the value */
 #define HAS_ROOT 1u
 #define STOP_AFTER ((uint64_t)4096) /* entries between two looks at the stop request */
 
@@ -179,14 +178,12 @@ static int take_record(struct shr_zin *stream, struct shr_found *found, struct s
     return shr_found_block(found, &record, err);
 }
 
-static int take_pair(struct shr_zin *stream, struct shr_found *found, struct shrewd_error *err) {
-    struct shr_bytes sizes, body;
-    int code = shr_zin_take(stream, &sizes, PAIR_BYTES, err);
-    if (code != 0) {
-        return code;
-    }
-    uint32_t key_len = shr_get_be32(sizes.data), value_len = shr_get_be32(sizes.data + 4);
-    code = shr_zin_take(stream, &body, (size_t)key_len + value_len, err);
+static int take_pair(const struct shr_part *part, struct shr_zin *stream, struct shr_found *found,
+                     struct shrewd_error *err) {
+    struct shr_bytes body;
+    uint32_t key_len, value_len;
+    int code = shr_part_take_lengths(part, stream, &key_len, &value_len, err);
+    code = code != 0 ? code : shr_zin_take(stream, &body, (size_t)key_len + value_len, err);
     return code != 0 ? code
                      : shr_found_put(found, shr_bytes(body.data, key_len),
                                      shr_bytes(body.data + key_len, value_len), err);
@@ -212,7 +209,7 @@ static int take_entries(const struct shr_part *part, struct shr_zin *stream,
         if (code == 0 && entry.data[0] == ENTRY_RECORD) {
             code = take_record(stream, found, err);
         } else if (code == 0 && entry.data[0] == ENTRY_PAIR) {
-            code = take_pair(stream, found, err);
+            code = take_pair(part, stream, found, err);
         } else if (code == 0) {
             return shr_part_damaged(part, err, "it holds an entry of no known kind");
         }

@@ -4,6 +4,7 @@
 #include "base/endian.h"
 #include "base/hex.h"
 #include "chain/digest.h"
+#include "index/apply.h"
 #include "snapshot/stream.h"
 
 #include <inttypes.h>
@@ -18,6 +19,13 @@
 #define PAIR_BYTES 8u   /* length of the key, of the value */
 #define HAS_ROOT 1u
 #define CHUNK_BYTES ((size_t)1 << 18)
+
+_Static_assert(SHR_PART_PAIR_COST >= sizeof(struct shr_pair), "count what a pair takes");
+_Static_assert(SHR_PART_BLOCK_MAX >= (uint64_t)SHR_KEY_MAX + SHR_VALUE_MAX + SHR_PART_PAIR_COST,
+               "a part must take the largest pair");
+_Static_assert(SHR_PART_BLOCK_MAX >=
+                   SHR_FLUSH_BYTES_MAX + (uint64_t)SHR_FLUSH_PAIRS_MAX * SHR_PART_PAIR_COST,
+               "a part must take what a block may flush");
 
 void shr_part_name(struct shr_part *part) {
     char hex[17];
@@ -72,9 +80,28 @@ static void add_be64(struct shr_buf *buf, uint64_t value) {
     shr_put_be64(shr_buf_grow(buf, sizeof value), value);
 }
 
+/* Whoever restores refuses a block above the bound: there must be no such part. */
+static int check_fits(const struct shr_block_record *block, struct shrewd_error *err) {
+    bool fits = block->n_keys <= SHR_PART_BLOCK_MAX / SHR_PART_PAIR_COST &&
+                block->key_bytes <= SHR_PART_BLOCK_MAX &&
+                block->value_bytes <= SHR_PART_BLOCK_MAX &&
+                block->n_keys * SHR_PART_PAIR_COST + block->key_bytes + block->value_bytes <=
+                    SHR_PART_BLOCK_MAX;
+    return fits ? 0
+                : shr_fail(err, SHREWD_LIMIT,
+                           "block %" PRIu32 " wrote %" PRIu64 " keys of %" PRIu64
+                           " bytes with values of %" PRIu64
+                           ": more than a snapshot can hold of one block, which is %" PRIu64
+                           " MiB, %u bytes for each key counted in; take a copy of the database's "
+                           "folder instead",
+                           block->height, block->n_keys, block->key_bytes, block->value_bytes,
+                           SHR_PART_BLOCK_MAX >> 20, SHR_PART_PAIR_COST);
+}
+
 static int write_block(struct writer *writer, struct shr_part *part, struct shrewd_error *err) {
     struct shr_block_record block;
     int code = shr_reader_block(writer->reader, &block, writer->height, err);
+    code = code != 0 ? code : check_fits(&block, err);
     if (code != 0) {
         return code;
     }
@@ -202,6 +229,8 @@ int shr_part_fault(const struct shr_part *part, int code, struct shrewd_error *e
                : code;
 }
 
+#define TOO_MUCH "it holds more of one block than a part may"
+
 /* One block as the part has it. */
 struct block_text {
     struct shr_block_record record;
@@ -226,27 +255,56 @@ static int read_head(struct shr_zin *stream, struct block_text *block, struct sh
     return 0;
 }
 
-static int read_pairs(struct shr_zin *stream, struct block_text *block, struct shrewd_error *err) {
+int shr_part_take_lengths(const struct shr_part *part, struct shr_zin *stream, uint32_t *key_len,
+                          uint32_t *value_len, struct shrewd_error *err) {
+    struct shr_bytes lengths;
+    int code = shr_zin_take(stream, &lengths, PAIR_BYTES, err);
+    if (code != 0) {
+        return code;
+    }
+    *key_len = shr_get_be32(lengths.data);
+    *value_len = shr_get_be32(lengths.data + 4);
+    return *key_len <= SHR_KEY_MAX && *value_len <= SHR_VALUE_MAX
+               ? 0
+               : shr_part_damaged(part, err, "it holds a larger key or value than can be stored");
+}
+
+/* `left`: what the block may still take. Nothing is read that is above it. */
+static int read_pair(const struct shr_part *part, struct shr_zin *stream, struct block_text *block,
+                     struct shr_pair *pair, uint64_t *left, struct shrewd_error *err) {
+    struct shr_bytes body;
+    uint32_t key_len, value_len;
+    int code = shr_part_take_lengths(part, stream, &key_len, &value_len, err);
+    if (code == 0 && (uint64_t)key_len + value_len > *left) {
+        code = shr_part_damaged(part, err, TOO_MUCH);
+    }
+    code = code != 0 ? code : shr_zin_take(stream, &body, (size_t)key_len + value_len, err);
+    if (code == 0) {
+        *left -= body.len;
+        pair->key.len = key_len;
+        pair->value.len = value_len;
+        shr_buf_add(&block->bytes, body);
+    }
+    return code;
+}
+
+static int read_pairs(const struct shr_part *part, struct shr_zin *stream, struct block_text *block,
+                      struct shrewd_error *err) {
     size_t n = 0;
     shr_buf_clear(&block->bytes);
+    if (block->record.n_keys > SHR_PART_BLOCK_MAX / SHR_PART_PAIR_COST) {
+        return shr_part_damaged(part, err, TOO_MUCH);
+    }
+    uint64_t left = SHR_PART_BLOCK_MAX - block->record.n_keys * SHR_PART_PAIR_COST;
     for (; n < block->record.n_keys; n++) {
-        struct shr_bytes sizes, body;
-        int code = shr_zin_take(stream, &sizes, PAIR_BYTES, err);
-        if (code != 0) {
-            return code;
-        }
-        uint32_t key_len = shr_get_be32(sizes.data), value_len = shr_get_be32(sizes.data + 4);
-        code = shr_zin_take(stream, &body, (size_t)key_len + value_len, err);
-        if (code != 0) {
-            return code;
-        }
         if (n == block->cap) {
             block->cap = block->cap == 0 ? 1024 : block->cap * 2;
             block->pairs = shr_realloc_array(block->pairs, block->cap, sizeof *block->pairs);
         }
-        block->pairs[n].key.len = key_len;
-        block->pairs[n].value.len = value_len;
-        shr_buf_add(&block->bytes, body);
+        int code = read_pair(part, stream, block, &block->pairs[n], &left, err);
+        if (code != 0) {
+            return code;
+        }
     }
     /* The buffer has stopped moving: now the pairs may point into it. */
     static const uint8_t nothing[1];
@@ -306,7 +364,7 @@ static int apply_blocks(const struct shr_part *part, struct shr_state *state,
         if (code == 0 && block->record.height != height) {
             code = shr_part_damaged(part, err, "its blocks are not in order of height");
         }
-        code = code != 0 ? code : read_pairs(stream, block, err);
+        code = code != 0 ? code : read_pairs(part, stream, block, err);
         code = code != 0 ? code : apply_block(part, state, block, height == part->to, err);
         if (height == part->to) {
             break;

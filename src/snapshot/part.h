@@ -10,6 +10,11 @@
 #include "state/state.h"
 
 #define SHR_PART_NAME_MAX 64
+/* What one block may take in a part: its keys and values, and SHR_PART_PAIR_COST for each pair. It
+ * is held in memory whole. Above all that a module may flush, and the largest pair: an imported
+ * database has blocks that no module of ours has written. */
+#define SHR_PART_BLOCK_MAX ((uint64_t)1280 << 20)
+#define SHR_PART_PAIR_COST 32u
 
 struct shr_part {
     char name[SHR_PART_NAME_MAX];
@@ -25,7 +30,8 @@ struct shr_part {
 };
 
 /* Writes the blocks from `from` on, up to `last` or until `raw_max` bytes (before compression) are
- * passed, into a file of `dir`. The reader must hold them all. */
+ * passed, into a file of `dir`. The reader must hold them all. SHREWD_LIMIT: one of them takes more
+ * than SHR_PART_BLOCK_MAX. */
 int shr_part_write(struct shr_part *out, const char *dir, struct shr_reader *reader, uint32_t from,
                    uint32_t last, uint64_t raw_max, struct shr_stop *stop,
                    struct shrewd_error *err);
@@ -42,6 +48,10 @@ void shr_part_name(struct shr_part *part);
 struct shr_zout;
 int shr_part_keep(struct shr_part *part, const char *dir, const char *staged,
                   struct shr_zout *stream, struct shrewd_error *err);
+/* Takes the lengths of the next pair; SHREWD_CORRUPT when no state could hold it. */
+struct shr_zin;
+int shr_part_take_lengths(const struct shr_part *part, struct shr_zin *stream, uint32_t *key_len,
+                          uint32_t *value_len, struct shrewd_error *err);
 /* SHREWD_CORRUPT, naming the part. */
 int shr_part_damaged(const struct shr_part *part, struct shrewd_error *err, const char *what);
 /* `code` as it is told of a part: a fault of what is in it is SHREWD_CORRUPT, and names it. */

@@ -1,6 +1,11 @@
 /* Snapshots: taken, grown, restored; damaged, foreign and broken off. */
 #include "snapshot_help.h"
 
+#include "base/endian.h"
+#include "index/apply.h"
+#include "snapshot/base.h"
+#include "snapshot/stream.h"
+
 #include <pthread.h>
 
 #define BLOCKS 40u
@@ -234,6 +239,76 @@ static void a_height_that_is_not_held_makes_no_folder(void **state) {
     drop_place(&place);
 }
 
+/* A part as a hostile place may make it: one block that says it has `n_keys`, and the lengths of
+ * the first pair, of which nothing follows. The file's own hash is right. */
+static void put_part(struct shr_part *part, const char *path, uint64_t n_keys, uint32_t key_len,
+                     uint32_t value_len) {
+    struct shr_zout *file = NULL;
+    struct shr_buf text = {0};
+    shr_buf_add_str(&text, part->base ? "shrwBAS1" : "shrwSNP1");
+    shr_buf_add_be32(&text, part->to);
+    if (part->base) {
+        shr_buf_add_be32(&text, part->index);
+        shr_buf_add_u8(&text, 'P');
+    } else {
+        memset(shr_buf_grow(&text, 32 + 1 + 32), 0, 32 + 1 + 32);
+        shr_put_be64(shr_buf_grow(&text, 8), n_keys);
+        shr_put_be64(shr_buf_grow(&text, 8), n_keys);
+    }
+    shr_buf_add_be32(&text, key_len);
+    shr_buf_add_be32(&text, value_len);
+    assert_ok(shr_zout_open(&file, path, err));
+    assert_ok(shr_zout_put(file, shr_buf_bytes(&text), err));
+    assert_ok(shr_zout_close(file, &part->sha256, &part->bytes, err));
+    shr_part_name(part);
+    shr_buf_free(&text);
+}
+
+/* Before the bytes are unpacked, of which a small file can have very many. */
+static void what_no_state_can_hold_is_not_read(void **state) {
+    static const struct {
+        bool base;
+        uint64_t n_keys;
+        uint32_t key_len, value_len;
+        const char *says;
+    } bad[] = {
+        {false, 1, SHR_KEY_MAX + 1, 1, "larger key or value"},
+        {false, 1, 1, SHR_VALUE_MAX + 1, "larger key or value"},
+        {false, 1, UINT32_MAX, UINT32_MAX, "larger key or value"},
+        {true, 1, SHR_KEY_MAX + 1, 1, "larger key or value"},
+        {true, 1, 1, SHR_VALUE_MAX + 1, "larger key or value"},
+        {false, UINT64_MAX, 1, 1, "more of one block"},
+        {false, SHR_PART_BLOCK_MAX / SHR_PART_PAIR_COST + 1, 1, 1, "more of one block"},
+        {false, SHR_PART_BLOCK_MAX / SHR_PART_PAIR_COST, 1, 1, "more of one block"},
+        /* What a state can hold is asked of the file. */
+        {false, 1, SHR_KEY_MAX, SHR_VALUE_MAX, "ends too early"},
+        {false, SHR_FLUSH_PAIRS_MAX, 1, SHR_FLUSH_BYTES_MAX, "ends too early"},
+        {true, 1, SHR_KEY_MAX, SHR_VALUE_MAX, "ends too early"},
+    };
+    struct place place = make_place();
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct shr_state *ours = memory_state();
+        struct shr_found *found = NULL;
+        struct shr_part part = {.base = bad[i].base, .from = 3, .to = 3};
+        put_part(&part, place.snap, bad[i].n_keys, bad[i].key_len, bad[i].value_len);
+        struct shrewd_error failure = {0};
+        int code;
+        if (part.base) {
+            assert_ok(shr_found_begin(&found, ours, 3, place.dir, SHR_FOUND_MEMORY, err));
+            code = shr_base_apply(&part, found, place.snap, &stop, &failure);
+            shr_found_free(found);
+        } else {
+            code = shr_part_apply(&part, ours, place.snap, &stop, &failure);
+        }
+        if (code != SHREWD_CORRUPT || strstr(failure.message, bad[i].says) == NULL ||
+            strstr(failure.message, part.name) == NULL) {
+            fail_msg("%zu: %d: %s", i, code, failure.message);
+        }
+        shr_state_close(ours);
+    }
+    drop_place(&place);
+}
+
 /* --- Broken off --- */
 
 static void *stop_soon(void *arg) {
@@ -312,6 +387,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_wanted_is_refused),
         cmocka_unit_test(another_chains_folder_is_refused),
         cmocka_unit_test(a_height_that_is_not_held_makes_no_folder),
+        cmocka_unit_test(what_no_state_can_hold_is_not_read),
         cmocka_unit_test(broken_off_it_goes_on),
         cmocka_unit_test(leftovers_of_another_snapshot_go),
     };
