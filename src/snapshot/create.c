@@ -80,6 +80,8 @@ static int add_base(struct creation *c, struct shrewd_error *err) {
 
 static int add_parts(struct creation *c, struct shrewd_error *err) {
     int code = add_base(c, err);
+    /* Now that those which a reorg or pruning made useless are out. */
+    code = code != 0 ? code : shr_held_present(&c->manifest, c->dir, err);
     for (uint64_t next = shr_manifest_next(&c->manifest); code == 0 && next <= c->height;) {
         struct shr_part part;
         code = shr_part_write(&part, c->dir, c->reader, (uint32_t)next, c->height, PART_RAW_BYTES,
@@ -194,6 +196,7 @@ static int held_height(uint32_t *out, const struct shr_identity *identity, const
         return code == SHREWD_NOT_FOUND ? 0 : code;
     }
     code = shr_held_check(&manifest, identity, dir, err);
+    code = code != 0 ? code : shr_held_present(&manifest, dir, err);
     const struct shr_part *last = shr_manifest_last(&manifest);
     *out = code != 0 || last == NULL ? 0 : last->to;
     shr_manifest_free(&manifest);

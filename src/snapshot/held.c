@@ -1,9 +1,11 @@
 #include "snapshot/held.h"
 
+#include "base/alloc.h"
 #include "base/hex.h"
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* --- Whose it is --- */
 
@@ -55,6 +57,31 @@ int shr_held_check(const struct shr_manifest *held, const struct shr_identity *o
                         dir, roots ? "the database" : "the snapshot", another);
     }
     return 0;
+}
+
+/* --- Whether it is whole --- */
+
+static int present(const struct shr_part *part, const char *dir, struct shrewd_error *err) {
+    struct shrewd_error why = {0};
+    char *path = shr_asprintf("%s/%s", dir, part->name);
+    int code = shr_part_present(part, path, &why);
+    free(path);
+    return code == 0 ? 0
+                     : shr_fail(err, code,
+                                "%.700s; put it back as it was, or delete the folder '%.200s' to "
+                                "have the snapshot made anew",
+                                why.message, dir);
+}
+
+int shr_held_present(const struct shr_manifest *held, const char *dir, struct shrewd_error *err) {
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < held->n_base; i++) {
+        code = present(&held->base[i], dir, err);
+    }
+    for (size_t i = 0; code == 0 && i < held->n_parts; i++) {
+        code = present(&held->parts[i], dir, err);
+    }
+    return code;
 }
 
 /* --- What of it is still on the chain --- */

@@ -14,6 +14,9 @@ int shr_held_check(const struct shr_manifest *held, const struct shr_identity *o
  * SHREWD_MISMATCH: of the same blocks, but with another state root. */
 int shr_held_keep(struct shr_manifest *held, struct shr_reader *reader, uint32_t height,
                   const char *dir, bool *dropped, struct shrewd_error *err);
+/* Whether all its files are there, each with its size: without one of them nobody can restore what
+ * is added. The failures of shr_part_present, with what to do. */
+int shr_held_present(const struct shr_manifest *held, const char *dir, struct shrewd_error *err);
 /* Takes out everything: only the identity stays. */
 void shr_held_clear(struct shr_manifest *held);
 

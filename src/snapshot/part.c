@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAGIC "shrwSNP1"
@@ -192,6 +193,19 @@ int shr_part_damaged(const struct shr_part *part, struct shrewd_error *err, cons
                     "the snapshot's part '%s' is damaged: %s; fetch it again, or take another "
                     "snapshot",
                     part->name, what);
+}
+
+int shr_part_present(const struct shr_part *part, const char *path, struct shrewd_error *err) {
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return shr_fail_errno(err, SHREWD_IO, "cannot open the snapshot's part '%s'", path);
+    }
+    return (uint64_t)info.st_size == part->bytes
+               ? 0
+               : shr_fail(err, SHREWD_CORRUPT,
+                          "the snapshot's part '%s' is damaged: it has %" PRIu64
+                          " bytes, and its manifest says %" PRIu64,
+                          path, (uint64_t)info.st_size, part->bytes);
 }
 
 int shr_part_verify(const struct shr_part *part, const char *path, struct shrewd_error *err) {

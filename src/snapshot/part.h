@@ -35,6 +35,9 @@ struct shr_part {
 int shr_part_write(struct shr_part *out, const char *dir, struct shr_reader *reader, uint32_t from,
                    uint32_t last, uint64_t raw_max, struct shr_stop *stop,
                    struct shrewd_error *err);
+/* Whether the file is there, and has its size; costs no reading. The failures are those of
+ * shr_part_verify: SHREWD_IO when it is not there, SHREWD_CORRUPT. */
+int shr_part_present(const struct shr_part *part, const char *path, struct shrewd_error *err);
 /* Reads the file and compares its size and hash. SHREWD_CORRUPT names the part. */
 int shr_part_verify(const struct shr_part *part, const char *path, struct shrewd_error *err);
 /* Applies the blocks that are above the state's tip, which must be at from - 1 or later, and

@@ -26,14 +26,14 @@ struct shr_snap_summary {
  * database's begins with the state after its oldest height (base.h); so does one, with a warning,
  * when pruning has passed the end of what is there. SHREWD_MISMATCH: what is there is of another
  * chain, module or start, or has state roots where the state has none, or the other way round;
- * SHREWD_INVALID: it ends above `height`; SHREWD_ABOVE_TIP: above the tip, or `height` is;
- * SHREWD_PRUNED: the height is gone; SHREWD_LOCKED: another process writes there;
- * SHREWD_UNSUPPORTED: a fork. */
+ * SHREWD_IO, SHREWD_CORRUPT: a part is missing, or cut short; SHREWD_INVALID: it ends above
+ * `height`; SHREWD_ABOVE_TIP: above the tip, or `height` is; SHREWD_PRUNED: the height is gone;
+ * SHREWD_LOCKED: another process writes there; SHREWD_UNSUPPORTED: a fork. */
 int shr_snap_create(struct shr_snap_summary *out, struct shr_state *state, const char *dir,
                     uint32_t height, struct shr_stop *stop, struct shrewd_error *err);
 
 /* The height that the snapshot in `dir` ends with; 0 when there is none, or no part yet.
- * SHREWD_MISMATCH as above; SHREWD_CORRUPT. */
+ * SHREWD_MISMATCH, SHREWD_IO and SHREWD_CORRUPT as above. */
 int shr_snap_height(uint32_t *out, struct shr_state *state, const char *dir,
                     struct shrewd_error *err);
 /* Whether a state of this identity, which need not be there yet, may keep a snapshot in `dir`: the

@@ -107,6 +107,31 @@ def test_a_daemon_refuses_a_damaged_folder_at_its_start(chain, databases, daemon
     assert not one.db.exists()
 
 
+@pytest.mark.parametrize("missing", [True, False])
+def test_one_that_lacks_a_part_is_not_gone_on_with(chain, databases, daemon, tmp_path, missing):
+    """Nobody could restore what is added to it; nor is it told as whole when nothing is to be added."""
+    create(tmp_path / "s", databases["behind"])
+    (part,) = (tmp_path / "s").glob("*.zst")
+    if missing:
+        part.unlink()
+    else:
+        os.truncate(part, 100)
+    before = files(tmp_path / "s")
+    wanted = shrewd("snapshot", "verify", tmp_path / "s").returncode
+    assert wanted == (FAILURE if missing else DATABASE)
+    words = [str(part), "No such file" if missing else "100 bytes", "made anew",
+             f"delete the folder '{tmp_path / 's'}'"]
+    for db in ("behind", "minimal"):
+        done = create(tmp_path / "s", databases[db], check=wanted)
+        assert all(word in done.stderr for word in words), done.stderr
+    one = daemon("minimal", db=tmp_path / "new" / "db", node=chain,
+                 snapshot_directory=tmp_path / "s")
+    one.spawn()
+    assert one.wait_exit() == wanted, one.log()
+    assert all(word in one.log() for word in ["--snapshot-directory", *words]), one.log()
+    assert files(tmp_path / "s") == before and os.listdir(tmp_path) == ["s"]
+
+
 def test_a_daemon_goes_on_with_its_own(chain, databases, daemon, tmp_path):
     create(tmp_path / "s", databases["behind"])
     one = daemon("minimal", node=chain, snapshot_directory=tmp_path / "s", snapshot_interval=1000)
