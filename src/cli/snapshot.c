@@ -40,14 +40,23 @@ static int restore(void *ctx) {
     return code;
 }
 
+static int verify(const struct job *job) {
+    struct shr_hash root;
+    const char *wanted = job->config->expect_root;
+    int code = wanted == NULL ? 0 : shr_snapshot_wanted_root(&root, wanted, job->err);
+    return code != 0 ? code
+                     : shr_snap_verify(job->done, job->place, wanted == NULL ? NULL : &root,
+                                       job->stop, job->err);
+}
+
 static int run(struct job *job, const char *what) {
-    bool verify = strcmp(what, "verify") == 0;
-    if (!verify && strcmp(what, "create") != 0 && strcmp(what, "restore") != 0) {
+    bool verifies = strcmp(what, "verify") == 0;
+    if (!verifies && strcmp(what, "create") != 0 && strcmp(what, "restore") != 0) {
         return shr_fail(
             job->err, SHREWD_INVALID,
             "unknown action '%.100s'; 'shrewd snapshot' takes create, restore or verify", what);
     }
-    if (!verify && job->config->db_path == NULL) {
+    if (!verifies && job->config->db_path == NULL) {
         return shr_fail(job->err, SHREWD_INVALID, "'shrewd snapshot %s' needs --db-path DIR", what);
     }
     if (strcmp(what, "create") == 0) {
@@ -56,7 +65,7 @@ static int run(struct job *job, const char *what) {
     if (strcmp(what, "restore") == 0) {
         return shr_on_guest_stack(restore, job, job->err);
     }
-    return shr_snap_verify(job->done, job->place, job->stop, job->err);
+    return verify(job);
 }
 
 static void print(const struct shr_config *config, const struct shr_snap_summary *done) {

@@ -36,7 +36,7 @@ static int wanted_module(struct shr_hash *out, const char *path, struct shrewd_e
     return code;
 }
 
-static int wanted_root(struct shr_hash *out, const char *text, struct shrewd_error *err) {
+int shr_snapshot_wanted_root(struct shr_hash *out, const char *text, struct shrewd_error *err) {
     struct shr_buf bytes = {0};
     int code = shr_read_hex(&bytes, text, "--expect-root", err);
     if (code == 0 && bytes.len != sizeof out->b) {
@@ -77,7 +77,7 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
     }
     if (code == 0 && config->expect_root != NULL) {
         ask.root = &root;
-        code = wanted_root(&root, config->expect_root, err);
+        code = shr_snapshot_wanted_root(&root, config->expect_root, err);
     }
     return code != 0 ? code : shr_snap_restore(out, &ask, err);
 }

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "snapshot/base.h"
 #include "snapshot/held.h"
@@ -230,8 +231,30 @@ static int verify_parts(const struct shr_part *parts, size_t n, const char *dir,
     return code;
 }
 
-int shr_snap_verify(struct shr_snap_summary *out, const char *dir, struct shr_stop *stop,
-                    struct shrewd_error *err) {
+int shr_snap_check_root(const struct shr_manifest *manifest, const char *place,
+                        const struct shr_hash *root, struct shrewd_error *err) {
+    const struct shr_part *last = shr_manifest_last(manifest);
+    char held[SHR_HASH_HEX_LEN + 1], wanted[SHR_HASH_HEX_LEN + 1];
+    if (!last->has_root) {
+        return shr_fail(err, SHREWD_MISMATCH,
+                        "the snapshot in '%s' keeps no state roots, so it cannot be compared with "
+                        "--expect-root; leave that out if you trust the place, or name the place "
+                        "of another one",
+                        place);
+    }
+    if (shr_hash_eq(root, &last->root)) {
+        return 0;
+    }
+    shr_hex_write(held, shr_bytes(last->root.b, sizeof last->root.b));
+    shr_hex_write(wanted, shr_bytes(root->b, sizeof root->b));
+    return shr_fail(err, SHREWD_MISMATCH,
+                    "the snapshot in '%s' is not the one wanted: its state root is %s, expected "
+                    "%s; name the place of another one",
+                    place, held, wanted);
+}
+
+int shr_snap_verify(struct shr_snap_summary *out, const char *dir, const struct shr_hash *root,
+                    struct shr_stop *stop, struct shrewd_error *err) {
     struct shr_manifest manifest;
     int code = shr_manifest_read(&manifest, dir, err);
     if (code != 0) {
@@ -239,6 +262,9 @@ int shr_snap_verify(struct shr_snap_summary *out, const char *dir, struct shr_st
     }
     if (shr_manifest_last(&manifest) == NULL) {
         code = shr_fail(err, SHREWD_CORRUPT, "the snapshot in '%s' has no part", dir);
+    }
+    if (code == 0 && root != NULL) {
+        code = shr_snap_check_root(&manifest, dir, root, err);
     }
     code = code != 0 ? code : verify_parts(manifest.base, manifest.n_base, dir, stop, err);
     code = code != 0 ? code : verify_parts(manifest.parts, manifest.n_parts, dir, stop, err);

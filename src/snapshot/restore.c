@@ -106,17 +106,8 @@ static int check_wanted(const struct restoring *r, struct shrewd_error *err) {
     if (ask->module_hash != NULL && !shr_hash_eq(ask->module_hash, &identity->module_hash)) {
         return differs(r, "module's SHA-256", &identity->module_hash, ask->module_hash, false, err);
     }
-    if (ask->root != NULL && !last->has_root) {
-        return shr_fail(err, SHREWD_MISMATCH,
-                        "the snapshot in '%s' keeps no state roots, so it cannot be compared with "
-                        "--expect-root; leave that out if you trust the place, or name the place "
-                        "of another one",
-                        r->from);
-    }
-    if (ask->root != NULL && !shr_hash_eq(ask->root, &last->root)) {
-        return differs(r, "state root", &last->root, ask->root, false, err);
-    }
-    return check_settings(r, last->has_root, err);
+    int code = ask->root == NULL ? 0 : shr_snap_check_root(&r->manifest, r->from, ask->root, err);
+    return code != 0 ? code : check_settings(r, last->has_root, err);
 }
 
 static int load_manifest(struct restoring *r, struct shrewd_error *err) {

@@ -45,9 +45,15 @@ int shr_snap_may_grow(const struct shr_identity *identity, const char *dir,
 void shr_snap_sum_up(struct shr_snap_summary *out, const struct shr_manifest *manifest,
                      size_t new_parts);
 
-/* Reads every file of a snapshot in a folder, and compares sizes and hashes. */
-int shr_snap_verify(struct shr_snap_summary *out, const char *dir, struct shr_stop *stop,
-                    struct shrewd_error *err);
+/* Reads every file of a snapshot in a folder, and compares sizes and hashes. Before that, its last
+ * state root with `root` (NULL: any), as shr_snap_check_root; what the parts give is computed by
+ * restoring only. */
+int shr_snap_verify(struct shr_snap_summary *out, const char *dir, const struct shr_hash *root,
+                    struct shr_stop *stop, struct shrewd_error *err);
+/* Whether the snapshot from `place`, which has a part, says that it ends with this state root:
+ * SHREWD_MISMATCH, also when it keeps none. */
+int shr_snap_check_root(const struct shr_manifest *manifest, const char *place,
+                        const struct shr_hash *root, struct shrewd_error *err);
 
 struct shr_snap_restore {
     const char *from;                   /* a folder, or an http:// or https:// URL of one */

@@ -4,6 +4,7 @@ import configparser
 import contextlib
 import errno
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -326,6 +327,21 @@ def test_one_without_state_roots_is_told_as_that(databases, tmp_path):
     assert "keeps no state roots" in done.stderr and "--expect-root" in done.stderr
     assert "0000000000" not in done.stderr and str(tmp_path / "s") in done.stderr
     restore(tmp_path / "s", tmp_path / "db", check=OK)
+
+
+def test_verifying_compares_the_root_that_is_expected(databases, tmp_path):
+    create(tmp_path / "s", databases["minimal"])
+    create(tmp_path / "none", databases["rootless"])
+    root = json.loads((tmp_path / "s" / "manifest.json").read_text())["state_root"]
+    verify = functools.partial(shrewd, "snapshot", "verify")
+    verify(tmp_path / "s", "--expect-root", root, check=OK)
+    verify(tmp_path / "s", "--expect-root", f"0x{root}", check=OK)
+    other = verify(tmp_path / "s", "--expect-root", "11" * 32, check=DATABASE)
+    assert root in other.stderr and "11" * 32 in other.stderr and "state root" in other.stderr
+    none = verify(tmp_path / "none", "--expect-root", root, check=DATABASE)
+    assert "keeps no state roots" in none.stderr
+    bad = verify(tmp_path / "s", "--expect-root", "11", check=USAGE)
+    assert "--expect-root: 1 bytes; a state root has 32" in bad.stderr
 
 
 def test_nothing_stays_of_what_was_refused(databases, tmp_path):

@@ -20,7 +20,7 @@ static void restored_is_the_same(void **state) {
     assert_ok(shr_snap_create(&made, ours, place.snap, UINT32_MAX, &stop, err));
     assert_int_equal(made.height, BLOCKS);
     assert_int_equal(made.parts, 1);
-    assert_ok(shr_snap_verify(&made, place.snap, &stop, err));
+    assert_ok(shr_snap_verify(&made, place.snap, NULL, &stop, err));
     assert_ok(restore(&put, &place, err));
     assert_int_equal(put.height, BLOCKS);
     theirs = disk_state(place.db);
@@ -125,7 +125,7 @@ static void every_damaged_byte_is_refused(void **state) {
         uint8_t with = (uint8_t)(1 + rng_below(&rng, 255));
         flip(path, at, with);
         struct shrewd_error failure = {0};
-        int code = shr_snap_verify(&made, place.snap, &stop, &failure);
+        int code = shr_snap_verify(&made, place.snap, NULL, &stop, &failure);
         assert_true(code == SHREWD_CORRUPT || code == SHREWD_MISMATCH);
         assert_non_null(strstr(failure.message, name));
         if (trial % 10 == 0) {

@@ -18,7 +18,7 @@ static size_t count_parts(const char *folder) {
 /* The snapshot is whole, and nothing but its parts is there. */
 static void assert_holds(const char *folder, uint32_t height, size_t parts) {
     struct shr_snap_summary held;
-    assert_ok(shr_snap_verify(&held, folder, &stop, err));
+    assert_ok(shr_snap_verify(&held, folder, NULL, &stop, err));
     assert_int_equal(held.height, height);
     assert_int_equal(held.parts, parts);
     assert_int_equal(count_parts(folder), parts);

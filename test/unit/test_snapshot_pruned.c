@@ -43,7 +43,7 @@ static void restored_is_the_same_from_there(void **unused) {
         assert_int_equal(made.oldest, oldest[i]);
         assert_int_equal(made.height, 40);
         assert_int_equal(made.parts, oldest[i] == 40 ? 1 : 2);
-        assert_ok(shr_snap_verify(&made, place.snap, &stop, err));
+        assert_ok(shr_snap_verify(&made, place.snap, NULL, &stop, err));
         assert_ok(restore(&put, &place, err));
         assert_int_equal(put.new_parts, made.parts);
         assert_restored(&place, ours, oldest[i]);
@@ -200,7 +200,7 @@ static void damage_is_refused_by_name(void **unused) {
         uint8_t with = (uint8_t)(1 + rng_below(&rng, 255));
         struct shrewd_error failure = {0};
         flip(path, at, with);
-        int code = shr_snap_verify(&made, place.snap, &stop, &failure);
+        int code = shr_snap_verify(&made, place.snap, NULL, &stop, &failure);
         assert_true(code == SHREWD_CORRUPT || code == SHREWD_MISMATCH);
         assert_non_null(strstr(failure.message, name));
         if (trial % 20 == 0) {
