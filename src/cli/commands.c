@@ -118,11 +118,12 @@ const struct shr_command shr_commands[SHR_COMMAND_COUNT] = {
          "while 'shrewd run' writes the database. restore builds a database from the\n"
          "snapshot in a folder or at an http URL, verifies every part and the last state\n"
          "root, and then puts it at --db-path, which must not exist yet; broken off, the\n"
-         "same command goes on. verify reads a folder's files and compares their hashes.",
+         "same command goes on. verify reads a folder's files and compares their hashes,\n"
+         "and what its last state root is said to be with --expect-root.",
          "shrewd snapshot create /srv/snapshot --db-path db\n"
          "shrewd snapshot restore https://example.org/snapshot --db-path db \\\n"
          "    --indexer module.wasm\n"
-         "shrewd snapshot verify /srv/snapshot"},
+         "shrewd snapshot verify /srv/snapshot --expect-root 5d41..92"},
     [SHR_COMMAND_INSPECT] =
         {SHR_COMMAND_INSPECT, "inspect", "MODULE", 1, 1, NULL,
          "what a module imports, exports and needs",

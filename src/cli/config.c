@@ -138,6 +138,48 @@ static int check_args(const struct shr_settings *settings, const struct shr_comm
                     command->name, extra);
 }
 
+static bool has_word(const char *words, const char *word) {
+    size_t len = strlen(word);
+    for (const char *at = words; *at != 0;) {
+        size_t n = strcspn(at, " ");
+        if (n == len && memcmp(at, word, n) == 0) {
+            return true;
+        }
+        at += n + (at[n] == ' ');
+    }
+    return false;
+}
+
+/* A flag that the action does not use is a misunderstanding, one in the environment or a file is
+ * not: those are shared. An unknown action is told by the command. */
+static int check_actions(const struct shr_settings *settings, const struct shr_command *command,
+                         struct shrewd_error *err) {
+    for (size_t i = 0; i < shr_option_count && settings->n_args > 0; i++) {
+        const char *action = settings->args[0];
+        const char *actions = shr_option_actions(&shr_options[i], command);
+        if (settings->at[i].layer == SHR_LAYER_FLAG && actions != NULL &&
+            has_word(command->words, action) && !has_word(actions, action)) {
+            return shr_fail(err, SHREWD_INVALID,
+                            "%s: 'shrewd %s %s' has no use for it, only %s; leave it out",
+                            settings->at[i].origin, command->name, action, actions);
+        }
+    }
+    return 0;
+}
+
+/* It would be taken for a check that is made. */
+static int check_idle_root(struct shr_settings *settings, const struct shr_command *command,
+                           struct shrewd_error *err) {
+    const struct shr_setting *expected = setting(settings, "expect-root");
+    bool idle = command->id == SHR_COMMAND_RUN && expected->layer != SHR_LAYER_NONE &&
+                setting(settings, "repo")->layer == SHR_LAYER_NONE;
+    return !idle ? 0
+                 : shr_fail(err, SHREWD_INVALID,
+                            "%s: it is what the snapshot of --repo must end with, and none is "
+                            "given; give --repo PLACE too, or leave it out",
+                            expected->origin);
+}
+
 /* $XDG_CACHE_HOME or ~/.cache, as the XDG base directory specification has it; NULL: neither. */
 static char *default_cache_dir(void) {
     const char *cache = getenv("XDG_CACHE_HOME");
@@ -167,6 +209,8 @@ static int gather(struct shr_settings *settings, const struct shr_command *comma
     if (code == 0) {
         code = check_args(settings, command, err);
     }
+    code = code != 0 ? code : check_actions(settings, command, err);
+    code = code != 0 ? code : check_idle_root(settings, command, err);
     return code != 0 ? code : check_needs(settings, command, err);
 }
 

@@ -48,13 +48,18 @@ void shr_help_main(FILE *stream) {
     fprintf(stream, "\n%s\n%s", sources, exit_codes);
 }
 
-/* The help text with its default, kept in `text`. */
-static const char *describe(struct shr_buf *text, const struct shr_option *option) {
+/* The help text with its default, and the actions that it is for, kept in `text`. */
+static const char *describe(struct shr_buf *text, const struct shr_option *option,
+                            const struct shr_command *command) {
+    const char *actions = shr_option_actions(option, command);
     shr_buf_add_str(text, option->help);
     bool tells = option->fallback != NULL && option->kind != SHR_OPTION_HEIGHT &&
                  option->group != SHR_GROUP_COMPAT && strcmp(option->fallback, "0") != 0;
     if (tells) {
         shr_buf_printf(text, " (default %s)", option->fallback);
+    }
+    if (actions != NULL) {
+        shr_buf_printf(text, " (only %s)", actions);
     }
     return shr_buf_cstr(text);
 }
@@ -79,7 +84,7 @@ void shr_help_command(FILE *stream, const struct shr_command *command) {
             table[n].name = option->name;
             table[n].key = 0x100 + (int)i;
             table[n].arg = option->arg;
-            table[n].doc = describe(&texts[i], option);
+            table[n].doc = describe(&texts[i], option, command);
             table[n++].group = group + 1;
         }
     }

@@ -120,7 +120,7 @@ const struct shr_option shr_options[] = {
      "begin a new database with the snapshot in this folder or at this http URL"},
     {"expect-root", "HEX", SHR_OPTION_TEXT, SHR_GROUP_STATE, BIT(RUN) | BIT(SNAPSHOT) | BIT(LOAD),
      0, 0, NULL, NULL, AT(expect_root),
-     "the state root that a snapshot restored, or a dump loaded, must end with"},
+     "the state root that a snapshot, or a dump loaded, must end with"},
 
     {"server", "URL", SHR_OPTION_URL, SHR_GROUP_COMMAND,
      BIT(VIEW) | BIT(PREVIEW) | BIT(STATUS) | BIT(PROVE), 0, 0, NULL, NULL, AT(server),
@@ -185,6 +185,27 @@ const struct shr_option *shr_option_find(const char *name, size_t len) {
 
 bool shr_option_applies(const struct shr_option *option, const struct shr_command *command) {
     return (option->commands >> command->id & 1) != 0;
+}
+
+const char *shr_option_actions(const struct shr_option *option, const struct shr_command *command) {
+    static const struct {
+        const char *name, *actions;
+    } snapshot[] = {
+        {"height", "create"},
+        {"fork", "create"},
+        {"indexer", "restore"},
+        {"expect-root", "restore and verify"},
+        {"db-path", "create and restore"},
+        {"label", "create and restore"},
+        {"cache-mb", "create and restore"},
+    };
+    for (size_t i = 0;
+         command->id == SHR_COMMAND_SNAPSHOT && i < sizeof snapshot / sizeof snapshot[0]; i++) {
+        if (strcmp(snapshot[i].name, option->name) == 0) {
+            return snapshot[i].actions;
+        }
+    }
+    return NULL;
 }
 
 size_t shr_option_slot(const struct shr_option *option) {

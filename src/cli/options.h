@@ -55,6 +55,9 @@ extern const size_t shr_option_count;
 /* NULL when there is none. */
 const struct shr_option *shr_option_find(const char *name, size_t len);
 bool shr_option_applies(const struct shr_option *option, const struct shr_command *command);
+/* Which of the command's actions (its `words`) use the option, as "create and restore"; NULL: all,
+ * or the command has none. */
+const char *shr_option_actions(const struct shr_option *option, const struct shr_command *command);
 /* The index of the first option with the same field: an alias shares the setting. */
 size_t shr_option_slot(const struct shr_option *option);
 /* Its environment variable, SHREWD_<NAME>. */

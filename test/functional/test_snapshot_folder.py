@@ -344,6 +344,18 @@ def test_verifying_compares_the_root_that_is_expected(databases, tmp_path):
     assert "--expect-root: 1 bytes; a state root has 32" in bad.stderr
 
 
+def test_each_action_refuses_what_it_does_not_use(tmp_path):
+    for action, flag, value in (("restore", "--height", 3), ("create", "--indexer", "m"),
+                                ("create", "--expect-root", "11" * 32), ("verify", "--indexer", "m"),
+                                ("verify", "--db-path", tmp_path / "db")):
+        done = shrewd("snapshot", action, tmp_path / "s", flag, value, check=USAGE)
+        assert f"{flag}: 'shrewd snapshot {action}' has no use for it" in done.stderr
+    said = " ".join(shrewd("snapshot", "--help", check=OK).stdout.split())
+    for words in ("or latest (only create)", ".wasm or .wat (only restore)",
+                  "must end with (only restore and verify)"):
+        assert words in said
+
+
 def test_nothing_stays_of_what_was_refused(databases, tmp_path):
     create(tmp_path / "s", databases["minimal"])
     (tmp_path / "bad").mkdir()

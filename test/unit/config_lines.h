@@ -41,7 +41,12 @@ static inline const char *line_for(const struct shr_option *option, enum shr_com
                : id == SHR_COMMAND_VIEW  ? "view v"
                                          : "preview 0 v";
     }
-    return base_line(id);
+    if (id == SHR_COMMAND_RUN && strcmp(option->name, "expect-root") == 0) {
+        return "run --indexer m --db-path d --daemon-rpc-url u --repo p";
+    }
+    const char *actions = shr_option_actions(option, &shr_commands[id]);
+    bool restores = actions != NULL && strstr(actions, "restore") != NULL;
+    return restores ? "snapshot restore p --db-path d" : base_line(id);
 }
 
 #endif
