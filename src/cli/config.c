@@ -355,7 +355,6 @@ void shr_config_views(struct shrewd_view_options *out, const struct shr_config *
 int shr_exit_for(int code) {
     switch (code) {
     case 0:
-    case SHREWD_STOPPED:
         return SHR_EXIT_OK;
     case SHREWD_INVALID:
     case SHREWD_UNSUPPORTED:

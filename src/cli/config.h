@@ -25,7 +25,7 @@ enum shr_exit {
     SHR_EXIT_REORG = 6,    /* a reorg deeper than --max-reorg-depth */
     SHR_EXIT_DAMAGED = 7,  /* check: the database is not sound */
 };
-/* The exit code for an error code of libshrewd (0 gives 0). */
+/* The exit code for an error code of libshrewd (0 gives 0); of SHREWD_STOPPED see signals.h. */
 int shr_exit_for(int code);
 
 struct shr_config {

@@ -130,7 +130,7 @@ static int tour(struct demo *demo, struct shrewd_error *err) {
     }
     if (!shr_daemon_stop(&demo->daemon)) {
         fflush(stdout);
-        _exit(code == 0 ? SHR_EXIT_OK : SHR_EXIT_FAILURE);
+        _exit(code == 0 ? SHR_EXIT_OK : shr_signals_report(err));
     }
     return code;
 }
@@ -149,5 +149,5 @@ int shr_cmd_demo(struct shr_config *config) {
         nftw(demo.folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     }
     shr_signals_restore(&demo.stop);
-    return code == 0 ? SHR_EXIT_OK : shr_report(&err);
+    return code == 0 ? SHR_EXIT_OK : shr_signals_report(&err);
 }

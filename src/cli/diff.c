@@ -399,7 +399,7 @@ int shr_cmd_diff(struct shr_config *config) {
     if (code == 0) {
         code = config->compare != NULL ? compare_modules(&job) : compare_indexes(&job);
     }
-    int status = code == 0 ? print_result(&job) : shr_report(&err);
+    int status = code == 0 ? print_result(&job) : shr_signals_report(&err);
     for (int side = 0; side < 2; side++) {
         shr_diff_source_close(&job.sources[side]);
         shrewd_close(job.sides[side].db);

@@ -1,15 +1,19 @@
 #include "cli/signals.h"
 
+#include "cli/config.h"
+
 #include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
 
 static struct shr_stop *signal_stop;
+static volatile sig_atomic_t signal_number = SIGTERM; /* the one that asked */
 
 static void on_signal(int number) {
     if (shr_stopped(signal_stop)) {
         _exit(128 + number);
     }
+    signal_number = number;
     shr_stop_request(signal_stop);
 }
 
@@ -29,4 +33,9 @@ void shr_signals_restore(struct shr_stop *stop) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     shr_stop_deinit(stop);
+}
+
+int shr_signals_report(const struct shrewd_error *err) {
+    int status = shr_report(err);
+    return err->code == SHREWD_STOPPED ? 128 + signal_number : status;
 }

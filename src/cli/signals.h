@@ -8,5 +8,8 @@
 /* Initialises `stop` and requests it on SIGINT or SIGTERM; ignores SIGPIPE. One at a time. */
 int shr_signals_install(struct shr_stop *stop, struct shrewd_error *err);
 void shr_signals_restore(struct shr_stop *stop);
+/* Reports err as shr_report does, and returns its exit code; of SHREWD_STOPPED that of a program
+ * that the signal has ended (SIGTERM: 143), so that a script does not go on without the result. */
+int shr_signals_report(const struct shrewd_error *err);
 
 #endif

@@ -105,5 +105,5 @@ int shr_cmd_snapshot(struct shr_config *config) {
         print(config, &done);
     }
     shr_signals_restore(&stop);
-    return code == 0 ? SHR_EXIT_OK : shr_report(&err);
+    return code == 0 ? SHR_EXIT_OK : shr_signals_report(&err);
 }

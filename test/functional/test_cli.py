@@ -13,7 +13,7 @@ from harness.blocks import MAINNET_GENESIS, MAINNET_MAGIC, bootstrap
 from harness.daemon import ENVIRONMENT, Daemon, dump, shrewd, view
 from harness.node import AUTH
 from harness.process import wait_for
-from harness.web import Server
+from harness.web import Server, Silent
 
 MODULES = pathlib.Path(__file__).parent / "modules"
 PROBE, SPIN, FAILS = (MODULES / f"{name}.wat" for name in ("probe", "spin", "fails"))
@@ -308,6 +308,20 @@ def test_signals_end_it_in_time(chain, daemon, name):
     assert spinning.wait_exit(10) == OK
     assert time.monotonic() - start < 2
     assert json.loads(shrewd("status", "--db-path", spinning.db, "--json").stdout)["height"] == 4
+
+
+@pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_snapshot_that_a_signal_ended_is_not_done(tmp_path, name, code):
+    """A script must not go on without it."""
+    with Silent() as silent:
+        restore = subprocess.Popen([paths.SHREWD, "snapshot", "restore", silent.url, "--db-path",
+                                    tmp_path / "db"], env=ENVIRONMENT, stderr=subprocess.PIPE,
+                                   text=True)
+        wait_for("a connection", lambda: silent.taken or restore.poll() is not None)
+        restore.send_signal(getattr(signal, name))
+        said = restore.communicate(timeout=30)[1]
+        assert restore.returncode == code and "stopped" in said, (restore.returncode, said)
+    assert not (tmp_path / "db").exists()
 
 
 def test_a_busy_indexer_stops_in_time(chain, daemon):

@@ -521,7 +521,7 @@ static void test_nearest(void **state) {
 static void test_exit_codes(void **state) {
     (void)state;
     assert_int_equal(shr_exit_for(0), 0);
-    assert_int_equal(shr_exit_for(SHREWD_STOPPED), 0);
+    assert_int_equal(shr_exit_for(SHREWD_STOPPED), 1);
     assert_int_equal(shr_exit_for(SHREWD_IO), 1);
     assert_int_equal(shr_exit_for(SHREWD_ABOVE_TIP), 1);
     assert_int_equal(shr_exit_for(SHREWD_INVALID), 2);

@@ -1,6 +1,8 @@
-"""A web server for what is fetched: folders of files, with ranges and connections that break."""
+"""A web server for what is fetched: folders of files, with ranges and connections that break; one
+that never answers."""
 import http.server
 import pathlib
+import socket
 import threading
 
 
@@ -54,3 +56,28 @@ class Server:
     def __exit__(self, *_):
         self.http.shutdown()
         self.http.server_close()
+
+
+class Silent:
+    """Takes connections and never answers."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.taken = []
+        threading.Thread(target=self._take, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+
+    def _take(self):
+        try:
+            while True:
+                self.taken.append(self.socket.accept()[0])
+        except OSError:
+            pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+        for one in self.taken:
+            one.close()
