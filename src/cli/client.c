@@ -81,6 +81,13 @@ static int fail_server(const struct shr_client *client, int code, struct shrewd_
     return code;
 }
 
+int shr_client_odd(const struct shr_client *client, const char *what, struct shrewd_error *err) {
+    char *answered = shr_asprintf("answered something that is not %s", what);
+    int code = fail_server(client, SHREWD_NODE, err, answered);
+    free(answered);
+    return code;
+}
+
 /* One request: a POST of `body`, or a GET when it is NULL. The reply's bytes and *status. */
 static int request(struct shr_client *client, long *status, const char *url, const char *body,
                    struct shrewd_error *err) {
@@ -164,9 +171,8 @@ int shr_client_call(struct shr_client *client, json_t **result, const char *meth
     int code = post(client, body, err);
     if (code == 0) {
         reply = json_loadb((const char *)client->reply.data, client->reply.len, 0, NULL);
-        code = reply == NULL
-                   ? fail_server(client, SHREWD_NODE, err, "answered something that is not JSON")
-                   : take_result(client, result, reply, err);
+        code = reply == NULL ? shr_client_odd(client, "JSON", err)
+                             : take_result(client, result, reply, err);
     }
     json_decref(reply);
     free(body);
@@ -183,7 +189,7 @@ int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const ch
     shr_buf_clear(out);
     if (!json_is_string(result) ||
         !shr_hex_decode(out, json_string_value(result), json_string_length(result), NULL)) {
-        code = fail_server(client, SHREWD_NODE, err, "answered something that is not hex");
+        code = shr_client_odd(client, "hex", err);
     }
     json_decref(result);
     return code;
@@ -231,7 +237,7 @@ int shr_client_height(struct shr_client *client, uint32_t *out, struct shrewd_er
     char *end = NULL;
     unsigned long long height = text != NULL ? strtoull(text, &end, 10) : 0;
     if (text == NULL || *text < '0' || *text > '9' || *end != 0 || height > UINT32_MAX) {
-        code = fail_server(client, SHREWD_NODE, err, "answered something that is not a height");
+        code = shr_client_odd(client, "a height", err);
     } else {
         *out = (uint32_t)height;
     }

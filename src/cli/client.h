@@ -19,7 +19,9 @@ void shr_client_close(struct shr_client *client); /* NULL is fine */
  * what is there is no JSON-RPC server. */
 int shr_client_call(struct shr_client *client, json_t **result, const char *method, json_t *params,
                     struct shrewd_error *err);
-/* The same for methods that answer bytes as a hex string; replaces `out`. */
+/* SHREWD_NODE: "the server at URL answered something that is not `what`", without a password. */
+int shr_client_odd(const struct shr_client *client, const char *what, struct shrewd_error *err);
+/* The same as shr_client_call for methods that answer bytes as a hex string; replaces `out`. */
 int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const char *method,
                         json_t *params, struct shrewd_error *err);
 /* What GET /health says; an empty object when there is no such page. */

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "cli/database.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,7 +134,7 @@ static int take_view(struct shr_document *out, const json_t *json, struct shrewd
     return code;
 }
 
-static int take_document(struct shr_document *out, const json_t *json, struct shrewd_error *err) {
+int shr_document_take(struct shr_document *out, const json_t *json, struct shrewd_error *err) {
     struct shrewd_proof *reads = &out->proof.reads;
     const json_t *inner = json_object_get(json, "result");
     json = json_is_object(inner) ? inner : json;
@@ -177,7 +176,7 @@ int shr_document_read(struct shr_document *out, const char *arg, struct shrewd_e
     json_t *json = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &fault);
     code = json == NULL
                ? shr_fail(err, SHREWD_INVALID, "not JSON, at line %d: %s", fault.line, fault.text)
-               : take_document(out, json, err);
+               : shr_document_take(out, json, err);
     json_decref(json);
     shr_buf_free(&text);
     return code != 0 ? shr_fail_in(err, code, "%.200s", arg) : 0;

@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "shrewd/prove.h"
 
+#include <jansson.h>
+
 /* {0} is empty; shr_document_free. */
 struct shr_document {
     /* Of a document that proves keys only, `view` is NULL and only `reads` is filled in. */
@@ -19,6 +21,8 @@ struct shr_document {
 /* `arg`: a file, or "-": standard input; a server's whole reply will do. SHREWD_INVALID, naming
  * the member, when it is no such document; the file's error when it cannot be read. */
 int shr_document_read(struct shr_document *out, const char *arg, struct shrewd_error *err);
+/* The same of what was read already; keeps nothing of `json`. */
+int shr_document_take(struct shr_document *out, const json_t *json, struct shrewd_error *err);
 /* The 32 bytes of `text`, hex, or an error that names `what`. */
 int shr_document_root(uint8_t root[32], const char *text, const char *what,
                       struct shrewd_error *err);

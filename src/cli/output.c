@@ -31,7 +31,7 @@ void shr_out_hex(struct shr_bytes bytes) {
 }
 
 void shr_out_json(json_t *value) {
-    char *text = json_dumps(value, JSON_INDENT(2));
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY);
     json_decref(value);
     if (text == NULL) {
         shr_out_of_memory(0);

@@ -4,10 +4,12 @@
 #include "base/alloc.h"
 #include "cli/client.h"
 #include "cli/database.h"
+#include "cli/document.h"
 #include "cli/output.h"
 #include "lib/lib.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct keys {
     struct shr_buf *bufs;
@@ -32,9 +34,43 @@ static int read_keys(struct keys *out, const struct shr_config *config, struct s
     return code;
 }
 
-/* Takes over `params`, and puts the height after them. */
-static int ask_server(const char *method, json_t *params, const struct shr_config *config,
-                      struct shrewd_error *err) {
+/* Whether the document is of what was asked for; whether it is true is for 'shrewd verify'. */
+static bool is_asked(const struct shr_document *document, const struct keys *keys,
+                     const struct shr_config *config) {
+    const struct shrewd_proof *reads = &document->proof.reads;
+    bool height = config->height == SHR_UNSET ||
+                  (document->has_height && reads->block.height == config->height);
+    if (config->view != NULL) {
+        return height && document->view != NULL && strcmp(document->view, config->view) == 0;
+    }
+    bool same = height && document->view == NULL && reads->n == keys->n;
+    for (size_t i = 0; same && i < keys->n; i++) {
+        same =
+            shr_bytes_eq(shr_bytes(reads->claims[i].key, reads->claims[i].key_len), keys->bytes[i]);
+    }
+    return same;
+}
+
+static int check_reply(const struct shr_client *client, const json_t *result,
+                       const struct keys *keys, const struct shr_config *config,
+                       struct shrewd_error *err) {
+    struct shr_document document = {0};
+    struct shrewd_error why = {0};
+    int code = shr_document_take(&document, result, &why);
+    if (code != 0) {
+        char *what = shr_asprintf("a proof: %s", why.message);
+        code = shr_client_odd(client, what, err);
+        free(what);
+    } else if (!is_asked(&document, keys, config)) {
+        code = shr_client_odd(client, "a proof of what it was asked", err);
+    }
+    shr_document_free(&document);
+    return code;
+}
+
+/* Takes over `params`, and puts the height after them. `keys`: NULL for a view. */
+static int ask_server(const char *method, json_t *params, const struct keys *keys,
+                      const struct shr_config *config, struct shrewd_error *err) {
     struct shr_client *client = NULL;
     json_t *result = NULL;
     json_array_append_new(params, config->height == SHR_UNSET ? json_string("latest")
@@ -46,8 +82,12 @@ static int ask_server(const char *method, json_t *params, const struct shr_confi
         json_decref(params);
     }
     if (code == 0) {
-        shr_out_json(result);
+        code = check_reply(client, result, keys, config, err);
     }
+    if (code == 0) {
+        shr_out_json(json_incref(result));
+    }
+    json_decref(result);
     shr_client_close(client);
     return code;
 }
@@ -65,7 +105,7 @@ static int ask_server_keys(const struct keys *keys, const struct shr_config *con
         json_array_append_new(list, shr_json_hex(keys->bytes[i]));
     }
     json_array_append_new(params, list);
-    return ask_server("shrewd_prove", params, config, err);
+    return ask_server("shrewd_prove", params, keys, config, err);
 }
 
 static int ask_database(const struct keys *keys, const struct shr_config *config,
@@ -140,7 +180,7 @@ static int prove_view(const struct shr_config *config, struct shrewd_error *err)
         json_t *params = json_array();
         json_array_append(params, name);
         json_array_append_new(params, shr_json_hex(view.call.input));
-        code = ask_server("shrewd_view_proof", params, config, err);
+        code = ask_server("shrewd_view_proof", params, NULL, config, err);
     } else if (code == 0 && config->indexer == NULL) {
         code = shr_fail(err, SHREWD_INVALID,
                         "--view: the view runs once: give its module with --indexer FILE");

@@ -1,6 +1,7 @@
-"""A web server for what is fetched: folders of files, with ranges and connections that break; one
-that never answers."""
+"""A web server for what is fetched: folders of files, with ranges and connections that break; others
+that answer any call alike, or never."""
 import http.server
+import json
 import pathlib
 import socket
 import threading
@@ -81,3 +82,35 @@ class Silent:
         self.socket.close()
         for one in self.taken:
             one.close()
+
+
+class Replies:
+    """Answers every JSON-RPC call with these members, and pages with 404."""
+
+    def __init__(self, **members):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                self.send_error(404)
+
+            def do_POST(self):
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], **members}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.address = f"127.0.0.1:{self.http.server_address[1]}"
+        self.url = f"http://{self.address}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
