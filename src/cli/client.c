@@ -9,7 +9,8 @@
 
 #define REPLY_MAX ((size_t)600 << 20) /* bytes: a view's 256 MiB as hex, and some */
 #define CONNECT_MS 10000L
-#define CALL_S 600L
+#define CALL_MS 600000L /* of a call: its work, and its turn in the queue, take time */
+#define PROBE_MS 10000L /* of a page, which a server has at once */
 
 struct shr_client {
     CURL *curl;
@@ -17,6 +18,8 @@ struct shr_client {
     char *url;
     struct shr_buf reply;
     int next_id;
+    long call_ms;
+    bool probed; /* it has answered once */
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -33,6 +36,7 @@ int shr_client_open(struct shr_client **out, const char *url, struct shrewd_erro
     curl_global_init(CURL_GLOBAL_DEFAULT);
     struct shr_client *client = shr_alloc(sizeof *client);
     client->url = shr_strdup(url);
+    client->call_ms = CALL_MS;
     client->curl = curl_easy_init();
     client->headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (client->curl == NULL || client->headers == NULL) {
@@ -46,7 +50,7 @@ int shr_client_open(struct shr_client **out, const char *url, struct shrewd_erro
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, client);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, CALL_S);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     *out = client;
     return 0;
@@ -63,19 +67,21 @@ void shr_client_close(struct shr_client *client) {
     free(client);
 }
 
-/* The URL without what stands between "://" and "@": passwords stay out of messages. */
-static char *shown_url(const struct shr_client *client) {
-    const char *scheme_end = strstr(client->url, "://");
-    const char *host = scheme_end != NULL ? scheme_end + 3 : client->url;
+char *shr_client_shown(const char *url) {
+    const char *scheme_end = strstr(url, "://");
+    const char *host = scheme_end != NULL ? scheme_end + 3 : url;
     size_t authority = strcspn(host, "/?#");
     const char *at = memrchr(host, '@', authority);
-    return at == NULL ? shr_strdup(client->url)
-                      : shr_asprintf("%.*s%s", (int)(host - client->url), client->url, at + 1);
+    return at == NULL ? shr_strdup(url) : shr_asprintf("%.*s%s", (int)(host - url), url, at + 1);
+}
+
+void shr_client_hurry(struct shr_client *client) {
+    client->call_ms = PROBE_MS;
 }
 
 static int fail_server(const struct shr_client *client, int code, struct shrewd_error *err,
                        const char *what) {
-    char *url = shown_url(client);
+    char *url = shr_client_shown(client->url);
     shr_fail(err, code, "the server at %s %s", url, what);
     free(url);
     return code;
@@ -88,12 +94,37 @@ int shr_client_odd(const struct shr_client *client, const char *what, struct shr
     return code;
 }
 
+static char *page_url(const struct shr_client *client, const char *name) {
+    size_t len = strlen(client->url);
+    bool slash = len > 0 && client->url[len - 1] == '/';
+    return shr_asprintf("%s%s%s", client->url, slash ? "" : "/", name);
+}
+
+/* Before the first call, which may take long: whether the server answers at all, whatever it is. */
+static CURLcode probe(struct shr_client *client) {
+    CURL *curl = client->curl;
+    if (client->probed || client->call_ms <= PROBE_MS) {
+        return CURLE_OK;
+    }
+    char *url = page_url(client, "health");
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, PROBE_MS);
+    CURLcode failed = curl_easy_perform(curl);
+    client->probed = failed == CURLE_OK;
+    free(url);
+    shr_buf_clear(&client->reply);
+    return failed == CURLE_OPERATION_TIMEDOUT ? failed : CURLE_OK; /* the call tells all others */
+}
+
 /* One request: a POST of `body`, or a GET when it is NULL. The reply's bytes and *status. */
 static int request(struct shr_client *client, long *status, const char *url, const char *body,
                    struct shrewd_error *err) {
     CURL *curl = client->curl;
     shr_buf_clear(&client->reply);
     client->curl_error[0] = 0;
+    CURLcode failed = body != NULL ? probe(client) : CURLE_OK;
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, body != NULL ? client->call_ms : PROBE_MS);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     if (body != NULL) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
@@ -102,7 +133,7 @@ static int request(struct shr_client *client, long *status, const char *url, con
     } else {
         curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
     }
-    CURLcode failed = curl_easy_perform(curl);
+    failed = failed != CURLE_OK ? failed : curl_easy_perform(curl);
     if (failed != CURLE_OK) {
         const char *why =
             client->curl_error[0] != 0 ? client->curl_error : curl_easy_strerror(failed);
@@ -198,9 +229,7 @@ int shr_client_call_hex(struct shr_client *client, struct shr_buf *out, const ch
 /* A page beside the methods: its HTTP status; 0: no answer. */
 static long get_page(struct shr_client *client, const char *name) {
     long status = 0;
-    size_t len = strlen(client->url);
-    bool slash = len > 0 && client->url[len - 1] == '/';
-    char *url = shr_asprintf("%s%s%s", client->url, slash ? "" : "/", name);
+    char *url = page_url(client, name);
     int code = request(client, &status, url, NULL, NULL);
     free(url);
     return code == 0 ? status : 0;

@@ -13,6 +13,13 @@ struct shr_client;
 int shr_client_open(struct shr_client **out, const char *url, struct shrewd_error *err);
 void shr_client_close(struct shr_client *client); /* NULL is fine */
 
+/* From now on calls have 10 s each, for those that take no work; else 600 s, once a page of the
+ * server was answered within 10 s. */
+void shr_client_hurry(struct shr_client *client);
+/* The URL without what stands between "://" and "@": passwords stay out of messages. Caller
+ * frees. */
+char *shr_client_shown(const char *url);
+
 /* Calls `method`; takes over `params` (an array), also on failure. *result is the caller's, to
  * json_decref. An error the server answers comes back with its libshrewd code when it names one
  * (SHREWD_INVALID for refused parameters); SHREWD_NODE_BUSY: it cannot be reached; SHREWD_NODE:

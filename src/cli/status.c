@@ -121,6 +121,7 @@ static int ask_server(json_t *out, const struct shr_config *config, struct shrew
     if (code != 0) {
         return code;
     }
+    shr_client_hurry(client);
     code = shr_client_height(client, &height, err);
     bool empty = code == SHREWD_NOT_FOUND;
     if (code != 0 && !empty) {

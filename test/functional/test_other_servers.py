@@ -1,8 +1,10 @@
 """--server, and diff, with servers that are none of shrewd's, or do not answer."""
+import time
+
 import pytest
 
 from harness.daemon import shrewd
-from harness.web import Replies
+from harness.web import Replies, Silent
 
 NODE = 4
 
@@ -44,3 +46,25 @@ def test_odd_answers_to_diff(result):
     with Replies(result=result) as server:
         said = shrewd("diff", server.url, server.url, check=NODE)
         assert said.stdout == "" and f"{server.url} answered" in said.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["view", "a"], ["prove", "key"]],
+                         ids=lambda words: words[0])
+def test_a_server_that_never_answers_is_given_up(words):
+    with Silent() as server:
+        start = time.monotonic()
+        said = shrewd(*words, "--server", server.url, check=NODE, timeout=40)
+        assert 5 < time.monotonic() - start < 20
+        assert server.url in said.stderr and "did not answer" in said.stderr
+
+
+def test_diff_gives_up_too():
+    with Silent() as server:
+        said = shrewd("diff", server.url, server.url, check=NODE, timeout=40)
+        assert server.url in said.stderr and "did not answer" in said.stderr
+
+
+def test_an_answer_may_take_its_time():
+    """A view that works for longer than a server that never answers is waited for."""
+    with Replies(pause=12, result="0x00") as server:
+        assert shrewd("view", "a", "--server", server.url, check=0, timeout=40).stdout == "0x00\n"

@@ -5,6 +5,7 @@ import json
 import pathlib
 import socket
 import threading
+import time
 
 
 class Server:
@@ -85,9 +86,9 @@ class Silent:
 
 
 class Replies:
-    """Answers every JSON-RPC call with these members, and pages with 404."""
+    """Answers every JSON-RPC call with these members, after so many seconds, and pages with 404."""
 
-    def __init__(self, **members):
+    def __init__(self, pause=0, **members):
         class Handler(http.server.BaseHTTPRequestHandler):
             def log_message(self, *_):
                 pass
@@ -96,6 +97,7 @@ class Replies:
                 self.send_error(404)
 
             def do_POST(self):
+                time.sleep(pause)
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], **members}).encode()
                 self.send_response(200)
