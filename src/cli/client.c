@@ -170,16 +170,36 @@ static int code_of(json_t *error) {
 #undef SHR_X
     }
     json_int_t code = json_integer_value(json_object_get(error, "code"));
-    return code == -32602 ? SHREWD_INVALID : code == -32000 ? SHREWD_GUEST : SHREWD_IO;
+    return code == -32602   ? SHREWD_INVALID
+           : code == -32000 ? SHREWD_GUEST
+           : code == -32601 ? SHREWD_NODE /* shrewd has every method that is asked for here */
+                            : SHREWD_IO;
+}
+
+/* Of the error that the server answered. */
+static int take_error(const struct shr_client *client, json_t *error, const char *method,
+                      struct shrewd_error *err) {
+    const char *message = json_string_value(json_object_get(error, "message"));
+    int code = code_of(error);
+    char *what = NULL;
+    if (message == NULL) {
+        what = shr_asprintf("answered %s with an error without a message", method);
+        code = code == SHREWD_IO ? SHREWD_NODE : code;
+    } else if (code == SHREWD_NODE) {
+        what = shr_asprintf("answered %s with '%.300s': is it shrewd, and of this version?", method,
+                            message);
+    }
+    code = what != NULL ? fail_server(client, code, err, what)
+                        : shr_fail(err, code, "%.900s", message);
+    free(what);
+    return code;
 }
 
 static int take_result(struct shr_client *client, json_t **result, json_t *reply,
-                       struct shrewd_error *err) {
+                       const char *method, struct shrewd_error *err) {
     json_t *error = json_object_get(reply, "error");
     if (error != NULL && !json_is_null(error)) {
-        const char *message = json_string_value(json_object_get(error, "message"));
-        return shr_fail(err, code_of(error), "%.900s",
-                        message != NULL ? message : "the server answered an error without message");
+        return take_error(client, error, method, err);
     }
     json_t *value = json_object_get(reply, "result");
     if (value == NULL) {
@@ -203,7 +223,7 @@ int shr_client_call(struct shr_client *client, json_t **result, const char *meth
     if (code == 0) {
         reply = json_loadb((const char *)client->reply.data, client->reply.len, 0, NULL);
         code = reply == NULL ? shr_client_odd(client, "JSON", err)
-                             : take_result(client, result, reply, err);
+                             : take_result(client, result, reply, method, err);
     }
     json_decref(reply);
     free(body);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "cli/blocks.h"
+#include "cli/client.h"
 #include "cli/database.h"
 #include "cli/diff_server.h"
 #include "cli/output.h"
@@ -38,8 +39,11 @@ static int open_side(struct side *side, struct shr_diff_source *out, const char 
     struct stat info;
     bool folder = stat(text, &info) == 0 && S_ISDIR(info.st_mode);
     if (!folder && (strstr(text, "://") != NULL || is_address(text))) {
-        side->name = shr_asprintf("%s%s", strstr(text, "://") != NULL ? "" : "http://", text);
-        return shr_diff_server(out, side->name, err);
+        char *url = shr_asprintf("%s%s", strstr(text, "://") != NULL ? "" : "http://", text);
+        side->name = shr_client_shown(url);
+        int code = shr_diff_server(out, url, side->name, err);
+        free(url);
+        return code;
     }
     struct shrewd_options options = {
         .flags = SHREWD_READ_ONLY,

@@ -201,7 +201,8 @@ static void server_close(void *ctx) {
     shr_client_close(ctx);
 }
 
-int shr_diff_server(struct shr_diff_source *out, const char *url, struct shrewd_error *err) {
+int shr_diff_server(struct shr_diff_source *out, const char *url, const char *name,
+                    struct shrewd_error *err) {
     static const struct shr_diff_ops ops = {
         .tip = server_tip,
         .hash_at = server_hash,
@@ -216,7 +217,7 @@ int shr_diff_server(struct shr_diff_source *out, const char *url, struct shrewd_
     int code = shr_client_open(&client, url, err);
     *out = (struct shr_diff_source){0};
     if (code == 0) {
-        *out = (struct shr_diff_source){.ops = &ops, .ctx = client, .name = url};
+        *out = (struct shr_diff_source){.ops = &ops, .ctx = client, .name = name};
     }
     return code;
 }

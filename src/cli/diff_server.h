@@ -4,7 +4,8 @@
 
 #include "diff/source.h"
 
-/* Borrows `url`, which is its name too. Connects on the first question. */
-int shr_diff_server(struct shr_diff_source *out, const char *url, struct shrewd_error *err);
+/* `name`, for messages, is borrowed. Connects on the first question. */
+int shr_diff_server(struct shr_diff_source *out, const char *url, const char *name,
+                    struct shrewd_error *err);
 
 #endif

@@ -68,3 +68,25 @@ def test_an_answer_may_take_its_time():
     """A view that works for longer than a server that never answers is waited for."""
     with Replies(pause=12, result="0x00") as server:
         assert shrewd("view", "a", "--server", server.url, check=0, timeout=40).stdout == "0x00\n"
+
+
+ASKING = [["status", "--server"], ["view", "a", "--server"], ["prove", "key", "--server"],
+          ["diff"]]
+ERRORS = [{"code": -32601, "message": "Method not found"}, {"code": -5}, {}, "no"]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("words", ASKING, ids=lambda words: words[0])
+def test_a_server_that_is_none_of_shrewds_is_named(words, error):
+    """As a Bitcoin node answers, and others; what stands before the @ is never shown."""
+    with Replies(error=error) as server:
+        words = ["diff", server.secret_url] if words[0] == "diff" else words
+        said = shrewd(*words, server.secret_url, check=NODE)
+        assert f"http://{server.address}" in said.stderr and said.stdout == ""
+        assert "hush" not in said.stderr and "user" not in said.stderr
+
+
+def test_diff_shows_no_password_of_a_server_that_is_not_there():
+    said = shrewd("diff", "http://user:hush@127.0.0.1:9", "http://user:hush@127.0.0.1:9",
+                  check=NODE)
+    assert "http://127.0.0.1:9" in said.stderr and "hush" not in said.stderr

@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         return 0;
     }
     connection.left = shr_bytes(data + 1, len - 1);
-    check(shr_diff_server(&server, "fuzz", &err), &err);
+    check(shr_diff_server(&server, "fuzz", "fuzz", &err), &err);
     if (data[0] < QUESTIONS) {
         ask(&server, data[0]);
     } else {

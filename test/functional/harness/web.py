@@ -109,6 +109,7 @@ class Replies:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.address = f"127.0.0.1:{self.http.server_address[1]}"
         self.url = f"http://{self.address}"
+        self.secret_url = f"http://user:hush@{self.address}"
 
     def __enter__(self):
         return self
