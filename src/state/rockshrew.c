@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define ROW_SHOWN ((size_t)200)
+#define LABELS_SHOWN 5
+#define ROWS_LOOKED_AT 10000 /* for labels */
 
 /* --- Rows --- */
 
@@ -171,37 +173,85 @@ static int get_height(const struct shr_rockshrew *old, uint32_t *out, const char
     return code;
 }
 
-/* Its first row that a guest may have written. */
-static bool first_of_guest(rocksdb_iterator_t *rows, struct shr_bytes *row) {
-    for (rocksdb_iter_seek_to_first(rows); rocksdb_iter_valid(rows); rocksdb_iter_next(rows)) {
-        size_t len;
-        const char *data = rocksdb_iter_key(rows, &len);
-        *row = shr_bytes(data, len);
-        if (!is_record(*row)) {
-            return true;
+static struct shr_bytes iter_row(rocksdb_iterator_t *rows) {
+    size_t len;
+    const char *data = rocksdb_iter_key(rows, &len);
+    return shr_bytes(data, len);
+}
+
+/* How long the label is that a row may begin with; 0: it has none. */
+static size_t label_length(struct shr_bytes row) {
+    const uint8_t *end = row.len == 0 ? NULL : memmem(row.data, row.len, "://", 3);
+    size_t len = end == NULL ? 0 : (size_t)(end - row.data);
+    return len == 0 || len > ROW_SHOWN || memchr(row.data, '/', len) != NULL ? 0 : len;
+}
+
+/* The first few labels that rows begin with, with `between` between them; how many. */
+static size_t find_labels(const struct shr_rockshrew *old, struct shr_buf *out,
+                          const char *between) {
+    rocksdb_iterator_t *rows = rocksdb_create_iterator(old->db, old->reads);
+    struct shr_buf past = {0};
+    size_t n = 0, looked_at = 0;
+    rocksdb_iter_seek_to_first(rows);
+    while (rocksdb_iter_valid(rows) && n < LABELS_SHOWN && looked_at++ < ROWS_LOOKED_AT) {
+        struct shr_bytes row = iter_row(rows);
+        size_t len = label_length(row);
+        if (len == 0) {
+            rocksdb_iter_next(rows);
+            continue;
         }
+        shr_buf_add_str(out, n++ > 0 ? between : "");
+        shr_buf_append(out, row.data, len);
+        shr_buf_set(&past, shr_bytes(row.data, len));
+        shr_buf_add_str(&past, ":/0"); /* '0' follows '/' */
+        rocksdb_iter_seek(rows, (const char *)past.data, past.len);
     }
-    return false;
+    shr_buf_free(&past);
+    rocksdb_iter_destroy(rows);
+    return n;
 }
 
 /* Without a record of the tip: says what the folder holds instead. */
 static int no_tip(const struct shr_rockshrew *old, struct shrewd_error *err) {
-    rocksdb_iterator_t *rows = rocksdb_create_iterator(old->db, old->reads);
-    const char *hint = old->prefix.len > 0 ? "it has no tip under that label"
-                                           : "there is no row '" SHR_ROCKSHREW_TIP "'";
-    char *labelled = NULL;
-    struct shr_bytes row;
-    if (old->prefix.len == 0 && first_of_guest(rows, &row)) {
-        const uint8_t *end = memmem(row.data, row.len, "://", 3);
-        if (end != NULL && end > row.data) {
-            labelled = shr_asprintf("its rows are labelled: give --label %.*s",
-                                    (int)(end - row.data), (const char *)row.data);
-        }
+    struct shr_buf labels = {0};
+    size_t n = find_labels(old, &labels, ", or ");
+    int code = shr_fail(err, SHREWD_MISMATCH,
+                        "'%s' is not a database that rockshrew-mono made: %s%s", old->path,
+                        old->prefix.len > 0 ? "it has no tip under that label"
+                        : n > 0             ? "its rows are labelled: give --label "
+                                            : "there is no row '" SHR_ROCKSHREW_TIP "'",
+                        old->prefix.len == 0 && n > 0 ? shr_buf_cstr(&labels) : "");
+    shr_buf_free(&labels);
+    return code;
+}
+
+/* Records may be there without the label; the keys of an index have it, or are of another one. */
+static int check_label(const struct shr_rockshrew *old, struct shrewd_error *err) {
+    struct shr_bytes prefix = shr_buf_bytes(&old->prefix);
+    if (prefix.len == 0) {
+        return 0;
     }
-    int code = shr_fail(err, SHREWD_MISMATCH, "'%s' is not a database that rockshrew-mono made: %s",
-                        old->path, labelled != NULL ? labelled : hint);
-    free(labelled);
+    rocksdb_iterator_t *rows = rocksdb_create_iterator(old->db, old->reads);
+    rocksdb_iter_seek(rows, (const char *)prefix.data, prefix.len);
+    bool there = rocksdb_iter_valid(rows) && shr_bytes_starts(iter_row(rows), prefix);
+    char *message = NULL;
+    rocksdb_iter_get_error(rows, &message);
     rocksdb_iter_destroy(rows);
+    if (message != NULL) {
+        return shr_rocks_fail(old->path, message, "cannot read", err);
+    }
+    if (there) {
+        return 0;
+    }
+    struct shr_buf labels = {0};
+    size_t n = find_labels(old, &labels, ", ");
+    int code =
+        shr_fail(err, SHREWD_MISMATCH,
+                 "--label: no row of rockshrew-mono's database '%s' begins with '%.*s'; %s%s",
+                 old->path, (int)prefix.len, (const char *)prefix.data,
+                 n > 0 ? "the labels there are: " : "its rows have no label: leave --label out",
+                 n > 0 ? shr_buf_cstr(&labels) : "");
+    shr_buf_free(&labels);
     return code;
 }
 
@@ -311,6 +361,9 @@ int shr_rockshrew_open(struct shr_rockshrew **out, const char *path, const char 
     rocksdb_readoptions_set_readahead_size(old->reads, (size_t)1 << 20);
     old->db = rocksdb_open_for_read_only(old->options, path, 0, &message);
     code = message == NULL ? 0 : shr_rocks_fail(path, message, "cannot open", err);
+    if (code == 0) {
+        code = check_label(old, err);
+    }
     if (code == 0) {
         code = find_tip(old, err);
     }

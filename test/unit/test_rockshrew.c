@@ -367,7 +367,27 @@ static void test_other_folders(void **unused) {
     old.label = NULL;
     assert_fails(import(&old, &state, &counts, err), SHREWD_MISMATCH, "--label main net");
     old.label = "other";
-    assert_fails(import(&old, &state, &counts, err), SHREWD_MISMATCH, "under that label");
+    assert_fails(import(&old, &state, &counts, err), SHREWD_MISMATCH,
+                 "begins with 'other://'; the labels there are: main net");
+    old_free(&old);
+    /* Records without the label do not make it that label's. */
+    old_open(&old, "b");
+    append_text(&old, "k", "v", 0);
+    old.label = "a";
+    append_text(&old, "k", "v", 0);
+    append_text(&old, "l", "v", 0);
+    old.label = NULL;
+    put_chain(&old, 0, 0);
+    old_close(&old);
+    old.label = "typo";
+    assert_fails(import(&old, &state, &counts, err), SHREWD_MISMATCH, "there are: a, b");
+    old_free(&old);
+    old_open(&old, NULL);
+    append_text(&old, "/x://y", "v", 0);
+    put_chain(&old, 0, 0);
+    old_close(&old);
+    old.label = "typo";
+    assert_fails(import(&old, &state, &counts, err), SHREWD_MISMATCH, "leave --label out");
     old_free(&old);
     char *dir = make_dir();
     old = (struct old){.dir = dir, .scratch = dir};
