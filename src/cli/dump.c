@@ -43,11 +43,8 @@ int shr_cmd_dump(struct shr_config *config) {
     if (code == 0) {
         code = shr_database_open(&db, config, SHREWD_READ_ONLY, false, &err);
     }
-    struct shrewd_block tip;
-    /* A database without a block is an empty dump, not a failure. */
-    bool empty =
-        code == 0 && config->height == SHR_UNSET && shrewd_tip(db, &tip, NULL) == SHREWD_NOT_FOUND;
-    if (code == 0 && !empty) {
+    /* Without a block there is no state, which is not an empty one: that is an error. */
+    if (code == 0) {
         code = shrewd_each(db, prefix.data, prefix.len, config->height, print_pair, &dump, &err);
     }
     int status = code == 0 ? SHR_EXIT_OK : shr_report(&err);

@@ -79,6 +79,23 @@ static int open_dump(struct job *job, struct shrewd_error *err) {
                                   : shr_fail_errno(err, SHREWD_INVALID, "cannot open '%s'", name);
 }
 
+/* A dump that failed prints nothing, and 'dump | load -' must not make a database of that. */
+static int check_not_empty(const struct job *job, struct shrewd_error *err) {
+    if (job->load.root != NULL) {
+        return 0; /* the root tells whether nothing is what is expected */
+    }
+    int first = getc(job->load.from);
+    if (first == EOF) {
+        return ferror(job->load.from) ? 0 /* reading goes on, and says why it cannot */
+                                      : shr_fail(err, SHREWD_INVALID,
+                                                 "'%s' is empty: did the dump fail? Of a state "
+                                                 "without keys, give --expect-root, 64 zeros",
+                                                 job->load.name);
+    }
+    ungetc(first, job->load.from);
+    return 0;
+}
+
 /* In the order in which mistakes are cheapest. */
 static int run(struct job *job, struct shrewd_error *err) {
     struct shr_rocks_options options = {.create = true,
@@ -91,6 +108,7 @@ static int run(struct job *job, struct shrewd_error *err) {
     code = code != 0 ? code : shr_staging_begin(&job->staging, dir, err);
     job->load.scratch = job->staging.folder;
     code = code != 0 ? code : read_module(job, err);
+    code = code != 0 ? code : check_not_empty(job, err);
     code = code != 0 ? code : shr_store_open_rocks(&store, job->staging.made, &options, err);
     code = code != 0 ? code : shr_state_open(&state, store, &job->identity, false, err);
     code = code != 0 ? code : shr_load_dump(&job->load, state, err);

@@ -87,6 +87,20 @@ def test_what_is_no_such_dump_is_refused(dumped, tmp_path):
     assert "holds something already" in done.stderr
 
 
+def test_nothing_is_no_dump(dumped, tmp_path):
+    """`dump | load -` of a dump that failed; a state without keys has a root that says so."""
+    _, _, flags = dumped
+    unknown = {name: value for name, value in flags.items() if name != "expect-root"}
+    (tmp_path / "empty").touch()
+    for source in ("-", tmp_path / "empty"):
+        said = load(source, tmp_path / "db", unknown, input="", check=USAGE)
+        assert "is empty" in said.stderr and "--expect-root" in said.stderr and said.stdout == ""
+        assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    said = load("-", tmp_path / "db", {**unknown, "expect-root": "00" * 32}, input="", check=OK)
+    assert "\n0 keys\n" in said.stdout
+    assert dump(tmp_path / "db") == ""
+
+
 def peak_mb(pid):
     """The most memory a process has had so far."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

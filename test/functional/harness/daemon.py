@@ -41,6 +41,12 @@ def dump(db, *more):
     return shrewd("dump", "--db-path", db, *more, check=0).stdout
 
 
+def no_dump(db):
+    """A database without a block has no state, not an empty one."""
+    said = shrewd("dump", "--db-path", db, check=3)
+    assert said.stdout == "" and "holds no block yet" in said.stderr, said.stderr
+
+
 def view(db, module, name, payload=b"", height=None):
     """The answer of `shrewd view`, as bytes."""
     at = [] if height is None else ["--height", height]
