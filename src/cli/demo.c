@@ -3,6 +3,7 @@
  * answers is compared with what the generator knows. */
 #include "cli/client.h"
 #include "cli/daemon.h"
+#include "cli/database.h"
 #include "cli/demo_checks.h"
 #include "cli/signals.h"
 
@@ -51,6 +52,30 @@ struct demo {
     char folder[64]; /* the database, when the operator named none */
 };
 
+/* A database that is there must be an earlier demo's, or its blocks would be rolled back. Its
+ * genesis block shows nothing: that is every regtest's. */
+static int check_own(struct demo *demo, struct shrewd_error *err) {
+    struct shrewd *db = NULL;
+    struct shrewd_block tip;
+    struct shr_hash ours;
+    int code = shr_database_open(&db, demo->config, SHREWD_READ_ONLY, false, err);
+    if (code == SHREWD_NOT_FOUND) {
+        return 0; /* none is there */
+    }
+    if (code != 0) {
+        return code;
+    }
+    bool own = shrewd_tip(db, &tip, NULL) == 0 && tip.height > 0 &&
+               shr_source_hash_at(demo->source, &ours, tip.height, NULL) == 0 &&
+               memcmp(ours.b, tip.hash, sizeof ours.b) == 0;
+    shrewd_close(db);
+    return own ? 0
+               : shr_fail(err, SHREWD_MISMATCH,
+                          "--db-path: '%s' holds a database that the demo did not make; name a "
+                          "folder that is not there, or leave --db-path out",
+                          demo->config->db_path);
+}
+
 static int prepare(struct demo *demo, struct shrewd_error *err) {
     struct shr_config *config = demo->config;
     if (!config->keep) {
@@ -69,7 +94,11 @@ static int prepare(struct demo *demo, struct shrewd_error *err) {
             return SHREWD_NOT_FOUND;
         }
     }
-    return shr_generated_open(&demo->source, &demo->stop, NULL, err);
+    int code = shr_generated_open(&demo->source, &demo->stop, NULL, err);
+    if (code == 0 && demo->folder[0] == 0) {
+        code = check_own(demo, err);
+    }
+    return code;
 }
 
 /* Waits until the generated chain is indexed to its end. */
@@ -102,6 +131,7 @@ static int tour(struct demo *demo, struct shrewd_error *err) {
     int code = prepare(demo, err);
     double made_s = (double)(shr_now_ns() - start) / 1e9;
     if (code != 0) {
+        shr_source_close(demo->source);
         return code;
     }
     struct shr_source *source = demo->source;

@@ -567,3 +567,17 @@ def test_demo_needs_no_node():
     done = shrewd("demo", "--port", 0, timeout=120)
     assert done.returncode == OK, done.stdout + done.stderr
     assert "blocks/s" in done.stdout
+
+
+def test_demo_takes_no_database_of_others(chain, daemon, tmp_path):
+    """Its genesis block is any regtest's: the blocks after it tell."""
+    own = tmp_path / "own"
+    for _ in range(2):
+        shrewd("demo", "--db-path", own, timeout=120, check=OK)
+    for height in (0, 20):
+        other = index(daemon, "balances", chain, height)
+        before = other.dump()
+        said = shrewd("demo", "--db-path", other.db, timeout=120, check=DATABASE)
+        assert str(other.db) in said.stderr and "leave --db-path out" in said.stderr
+        status = json.loads(shrewd("status", "--db-path", other.db, "--json").stdout)
+        assert status["height"] == height and other.dump() == before
