@@ -1,6 +1,7 @@
 /* --memory-mb: one budget, and what each part of shrewd gets of it. */
 #include "cli/config.h"
 
+#include "base/buf.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #define SHARES 15u
 
 #define MEMORY_MB_DEFAULT 1024u
+#define MEMORY_MB_LEAST 256u /* of the flag, when it names all */
 /* glibc keeps what was freed in pools, one a thread, up to 8 a core: what one thread has freed no
  * other one uses. So few pools; large pieces, which come with each write, past them; and the end of
  * a pool is given back early. */
@@ -29,12 +31,54 @@
 #define CACHE_MB_DEFAULT 256u
 #define READ_CACHE_MB_DEFAULT 64u
 
-static uint32_t share(const struct shr_config *config, uint32_t fifteenths) {
-    return (uint32_t)((uint64_t)(config->memory_mb - REST_MB) * fifteenths / SHARES);
+/* A part that a flag may name. */
+struct part {
+    uint32_t *mb;
+    uint32_t unset; /* what it is when no flag named it */
+    uint32_t share;
+    const char *flag;
+};
+
+/* What the shares are of: so many MiB, in so many shares; never 0, as some parts have no flag. */
+struct pot {
+    uint64_t mb;
+    uint32_t shares;
+};
+
+static uint32_t share(struct pot pot, uint32_t n) {
+    return (uint32_t)(pot.mb * n / pot.shares);
 }
 
-static uint32_t or_share(uint32_t given, const struct shr_config *config, uint32_t fifteenths) {
-    return given == SHR_UNSET ? share(config, fifteenths) : given;
+/* What flags name comes off the budget; the other parts share what is left of it, and have as much
+ * as of the least budget. */
+static int take_off(struct pot *pot, const struct shr_config *config, const struct part *parts,
+                    size_t n, struct shrewd_error *err) {
+    struct shr_buf flags = {0};
+    uint64_t given = 0;
+    pot->shares = SHARES;
+    for (size_t i = 0; i < n; i++) {
+        if (*parts[i].mb == parts[i].unset) {
+            continue;
+        }
+        pot->shares -= parts[i].share;
+        given += *parts[i].mb;
+        if (*parts[i].mb > 0) {
+            shr_buf_printf(&flags, "%s--%s", flags.len > 0 ? " and " : "", parts[i].flag);
+        }
+    }
+    uint64_t others = ((uint64_t)(MEMORY_MB_LEAST - REST_MB) * pot->shares + SHARES - 1) / SHARES;
+    uint64_t least = REST_MB + given + others;
+    int code = 0;
+    if (config->memory_mb < least) {
+        code = shr_fail(err, SHREWD_INVALID,
+                        "--memory-mb: %" PRIu32 " MiB are too few for the %" PRIu64 " of %s, and "
+                        "%" PRIu64 " for the other parts: the least is %" PRIu64,
+                        config->memory_mb, given, shr_buf_cstr(&flags), REST_MB + others, least);
+    } else {
+        pot->mb = config->memory_mb - REST_MB - given;
+    }
+    shr_buf_free(&flags);
+    return code;
 }
 
 int shr_config_memory(struct shr_config *config, bool budget, struct shrewd_error *err) {
@@ -44,30 +88,29 @@ int shr_config_memory(struct shr_config *config, bool budget, struct shrewd_erro
             config->read_cache_mb == SHR_UNSET ? READ_CACHE_MB_DEFAULT : config->read_cache_mb;
         return 0;
     }
-    uint64_t given = 0, shares = ROOT_SHARE + BUFFERS_SHARE + PENDING_SHARE;
-    given += config->cache_mb == SHR_UNSET ? 0 : config->cache_mb;
-    given += config->read_cache_mb == SHR_UNSET ? 0 : config->read_cache_mb;
-    given += config->prefetch_mb;
-    shares += config->cache_mb == SHR_UNSET ? CACHE_SHARE : 0;
-    shares += config->read_cache_mb == SHR_UNSET ? READ_CACHE_SHARE : 0;
-    shares += config->prefetch_mb == 0 ? PREFETCH_SHARE : 0;
-    uint64_t left = SHARES - shares; /* for what was given */
-    uint64_t least = left == 0 ? 0 : REST_MB + (given * SHARES + left - 1) / left;
-    if (config->memory_mb == SHR_UNSET) { /* what flags name may be more: they were asked for */
+    const struct part parts[] = {
+        {&config->cache_mb, SHR_UNSET, CACHE_SHARE, "cache-mb"},
+        {&config->read_cache_mb, SHR_UNSET, READ_CACHE_SHARE, "read-cache-mb"},
+        {&config->prefetch_mb, 0, PREFETCH_SHARE, "prefetch-mb"},
+    };
+    size_t n = sizeof parts / sizeof parts[0];
+    struct pot pot = {.mb = MEMORY_MB_DEFAULT - REST_MB, .shares = SHARES};
+    if (config->memory_mb == SHR_UNSET) { /* what flags name comes on top: no bound was asked for */
         config->memory_mb = MEMORY_MB_DEFAULT;
-    } else if (config->memory_mb < least) {
-        return shr_fail(err, SHREWD_INVALID,
-                        "--memory-mb: %" PRIu32 " MiB are too few for what --cache-mb, "
-                        "--read-cache-mb and --prefetch-mb take: the least is %" PRIu64,
-                        config->memory_mb, least);
+    } else {
+        int code = take_off(&pot, config, parts, n, err);
+        if (code != 0) {
+            return code;
+        }
     }
-    config->cache_mb = or_share(config->cache_mb, config, CACHE_SHARE);
-    config->read_cache_mb = or_share(config->read_cache_mb, config, READ_CACHE_SHARE);
-    config->prefetch_mb =
-        config->prefetch_mb == 0 ? share(config, PREFETCH_SHARE) : config->prefetch_mb;
-    config->pending_mb = share(config, PENDING_SHARE);
-    config->root_cache_mb = share(config, ROOT_SHARE);
-    config->write_buffer_mb = share(config, BUFFERS_SHARE);
+    for (size_t i = 0; i < n; i++) {
+        if (*parts[i].mb == parts[i].unset) {
+            *parts[i].mb = share(pot, parts[i].share);
+        }
+    }
+    config->pending_mb = share(pot, PENDING_SHARE);
+    config->root_cache_mb = share(pot, ROOT_SHARE);
+    config->write_buffer_mb = share(pot, BUFFERS_SHARE);
     return 0;
 }
 

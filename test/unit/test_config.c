@@ -178,41 +178,6 @@ static void test_reference_flags(void **state) {
     shr_config_free(&config);
 }
 
-/* One budget; what a flag names is not a share of it. */
-static void test_memory(void **state) {
-    (void)state;
-    struct shr_config config;
-#define NODE "run --indexer m --db-path d --daemon-rpc-url u "
-    assert_int_equal(load(&config, NODE "--memory-mb 544 --fsync never"), 0); /* 64 and 15 x 32 */
-    assert_int_equal(config.cache_mb, 96);
-    assert_int_equal(config.write_buffer_mb, 64);
-    assert_int_equal(config.read_cache_mb, 96);
-    assert_int_equal(config.prefetch_mb, 32);
-    assert_int_equal(config.pending_mb, 64);
-    assert_int_equal(config.root_cache_mb, 128);
-    assert_int_equal(config.fsync, 2);
-    shr_config_free(&config);
-    assert_int_equal(load(&config, NODE "--memory-mb 544 --cache-mb 20 --read-cache-mb 0"), 0);
-    assert_int_equal(config.cache_mb, 20);
-    assert_int_equal(config.read_cache_mb, 0);
-    assert_int_equal(config.prefetch_mb, 32);
-    shr_config_free(&config);
-    /* The other shares are 12 of 15: 192 fit into 1024, and not into one less. */
-    assert_int_equal(load(&config, NODE "--memory-mb 1024 --cache-mb 192"), 0);
-    shr_config_free(&config);
-    assert_refused(NODE "--memory-mb 1023 --cache-mb 192", "the least is 1024");
-    assert_int_equal(load(&config, NODE "--cache-mb 4000"), 0);
-    assert_int_equal(config.read_cache_mb, 192);
-    shr_config_free(&config);
-    assert_refused(NODE "--memory-mb 255", "(256 to 1048576)");
-    assert_refused(NODE "--fsync sometimes", "is not one of always|tip|never");
-    assert_int_equal(load(&config, "status --db-path d"), 0); /* no budget */
-    assert_int_equal(config.cache_mb, 256);
-    assert_int_equal(config.read_cache_mb, 64);
-    shr_config_free(&config);
-#undef NODE
-}
-
 static void test_defaults(void **state) {
     (void)state;
     struct shr_config config;
@@ -539,7 +504,6 @@ int main(void) {
         cmocka_unit_test_setup(test_each_flag, clear_environment),
         cmocka_unit_test_setup(test_each_variable_and_key, clear_environment),
         cmocka_unit_test_setup(test_reference_flags, clear_environment),
-        cmocka_unit_test_setup(test_memory, clear_environment),
         cmocka_unit_test_setup(test_defaults, clear_environment),
         cmocka_unit_test_setup(test_container_variables, clear_environment),
         cmocka_unit_test_setup(test_precedence, clear_environment),
