@@ -14,8 +14,7 @@ static int above_tip(const struct shr_rpc_env *env, uint32_t height, struct shre
     if (rc != 0) {
         return rc;
     }
-    return shr_fail(err, SHREWD_ABOVE_TIP,
-                    "height %" PRIu32 " is above the tip, %" PRIu32 ", the last block indexed",
+    return shr_fail(err, SHREWD_ABOVE_TIP, "block %" PRIu32 " is not indexed: the tip is %" PRIu32,
                     height, tip.height);
 }
 

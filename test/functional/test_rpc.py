@@ -234,8 +234,14 @@ def test_getblockhash(probe, chain, height, means):
 
 def test_getblockhash_of_an_unknown_height(probe):
     for height in (TIP + 1, 4294967295, "4294967295"):
-        error = error_of(probe, "metashrew_getblockhash", height)
-        assert error.code == -32002 and str(TIP) in error.message
+        for method, params in (("metashrew_getblockhash", [height]),
+                               ("metashrew_stateroot", [height]),
+                               ("metashrew_view", ["echo", "", height]),
+                               ("shrewd_prove", [["0x00"], height])):
+            error = error_of(probe, method, *params)
+            assert error.code == -32002, method
+            # One wording, as doc/json-rpc.md has it.
+            assert error.message.endswith(f"block {int(height)} is not indexed: the tip is {TIP}")
 
 
 def test_stateroot(probe):
