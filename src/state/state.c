@@ -293,10 +293,12 @@ static int open_plain(struct shr_store *store, struct meta *meta,
         return write_meta(store, meta, err);
     }
     if (meta->has_fork) {
-        return shr_fail(err, SHREWD_MISMATCH,
-                        "the database '%s' is a fork of another one, at block %u: give that one "
-                        "with --fork",
-                        store->name, meta->fork.height);
+        return shr_fail(
+            err, SHREWD_MISMATCH,
+            "the database '%s' is a fork of another one, at block %u, and read together "
+            "with it: give that one with --fork, or ask a 'shrewd run' that does (diff "
+            "takes its URL, with --deep)",
+            store->name, meta->fork.height);
     }
     int code = 0;
     if (identity != NULL) {

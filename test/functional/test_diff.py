@@ -379,3 +379,17 @@ def test_wrong_parameters(pair):
             with pytest.raises(RpcError) as error:
                 pair[0].rpc.call(method, *params)
             assert error.value.code == code, (method, params)
+
+
+def test_a_fork_is_compared_where_it_is_served(node, pair):
+    """Its folder alone is a part of it; the message says what to do instead."""
+    one, two = pair
+    two.stop()
+    with Daemon(paths.guest("minimal"), node=node, fork=two.db) as fork:
+        fork.start().wait_tip(node)
+        node.mine(3)
+        for daemon in (fork, one):
+            daemon.wait_tip(node)
+        said = shrewd("diff", fork.db, one.url, check=DATABASE).stderr
+        assert "is a fork" in said and "takes its URL, with --deep" in said
+        assert diff(fork.url, one.url, "--deep", check=SAME)["compared"] == HEIGHT + 3
