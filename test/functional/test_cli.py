@@ -469,7 +469,7 @@ def test_preview_on_a_database(indexed, chain, tmp_path):
     assert indexed.dump() == before
 
 
-def test_status(indexed, chain):
+def test_status(indexed, chain, daemon):
     status = json.loads(shrewd("status", "--db-path", indexed.db, "--json", check=OK).stdout)
     assert status["chain"] == "regtest" and status["genesis"] == chain.rpc.getblockhash(0)
     assert status["height"] == TIP and status["hash"] == chain.rpc.getblockhash(TIP)
@@ -480,6 +480,11 @@ def test_status(indexed, chain):
     assert {name: status["tables"][name]["rows"] for name in rows} == rows
     text = shrewd("status", "--db-path", indexed.db, check=OK).stdout
     assert str(TIP) in text and "regtest" in text
+    served = daemon("minimal", node=chain, db=indexed.db).start()
+    text += shrewd("status", "--server", served.url, check=OK).stdout
+    page = (paths.REPO / "doc" / "cli.md").read_text()
+    for line in text.splitlines():
+        assert line.startswith("  ") or f"`{line[:19].strip()}`" in page, line
 
 
 def test_dump(indexed):
