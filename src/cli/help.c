@@ -19,7 +19,8 @@ static const char *const exit_codes =
     "  5  the module cannot be used, or failed on a block or a view\n"
     "  6  a reorg deeper than --max-reorg-depth\n"
     "  7  check: the database is not sound\n"
-    "  143, 130  SIGTERM, SIGINT ended it before it was done; of run they are 0\n";
+    "  143, 130, 129\n"
+    "     SIGTERM, SIGINT, SIGHUP ended it before it was done; of run they are 0\n";
 
 static const char *const sources =
     "Flags also come from the environment (SHREWD_ and the name: SHREWD_DB_PATH; SHREWD_CONFIG\n"

@@ -25,6 +25,10 @@ int shr_signals_install(struct shr_stop *stop, struct shrewd_error *err) {
     signal_stop = stop;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {
+        sigaction(SIGHUP, &action, NULL); /* nohup has it ignored */
+    }
     signal(SIGPIPE, SIG_IGN);
     return 0;
 }
@@ -32,6 +36,10 @@ int shr_signals_install(struct shr_stop *stop, struct shrewd_error *err) {
 void shr_signals_restore(struct shr_stop *stop) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == on_signal) {
+        signal(SIGHUP, SIG_DFL);
+    }
     shr_stop_deinit(stop);
 }
 

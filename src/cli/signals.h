@@ -1,11 +1,12 @@
-/* signals.h: SIGINT and SIGTERM ask for a stop; a second one ends the process at once. */
+/* signals.h: SIGINT, SIGTERM and SIGHUP (unless it is ignored, as nohup has it) ask for a stop; a
+ * second one ends the process at once. */
 #ifndef SHR_CLI_SIGNALS_H
 #define SHR_CLI_SIGNALS_H
 
 #include "base/error.h"
 #include "base/stop.h"
 
-/* Initialises `stop` and requests it on SIGINT or SIGTERM; ignores SIGPIPE. One at a time. */
+/* Initialises `stop` and requests it on any of them; ignores SIGPIPE. One at a time. */
 int shr_signals_install(struct shr_stop *stop, struct shrewd_error *err);
 void shr_signals_restore(struct shr_stop *stop);
 /* Reports err as shr_report does, and returns its exit code; of SHREWD_STOPPED that of a program

@@ -291,7 +291,7 @@ def test_a_block_on_which_the_module_fails(chain, daemon):
     assert json.loads(shrewd("status", "--db-path", one.db, "--json").stdout)["height"] == 6
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_signals_end_it_in_time(chain, daemon, name):
     idle = daemon("minimal", node=chain).start()
     idle.wait_tip(chain)
