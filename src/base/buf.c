@@ -92,6 +92,10 @@ void shr_buf_add_be32(struct shr_buf *buf, uint32_t value) {
     shr_put_be32(shr_buf_grow(buf, 4), value);
 }
 
+void shr_buf_add_be64(struct shr_buf *buf, uint64_t value) {
+    shr_put_be64(shr_buf_grow(buf, sizeof value), value);
+}
+
 void shr_buf_printf(struct shr_buf *buf, const char *format, ...) {
     va_list args;
     va_start(args, format);

@@ -50,6 +50,7 @@ void shr_buf_add_u8(struct shr_buf *buf, uint8_t value);
 void shr_buf_add_le32(struct shr_buf *buf, uint32_t value);
 void shr_buf_add_le64(struct shr_buf *buf, uint64_t value);
 void shr_buf_add_be32(struct shr_buf *buf, uint32_t value);
+void shr_buf_add_be64(struct shr_buf *buf, uint64_t value);
 void shr_buf_printf(struct shr_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Clears, then appends. */

@@ -89,10 +89,6 @@ static int put_entry(struct writer *writer) {
     return code;
 }
 
-static void add_be64(struct shr_buf *buf, uint64_t value) {
-    shr_put_be64(shr_buf_grow(buf, sizeof value), value);
-}
-
 static int put_record(struct writer *writer, uint32_t height) {
     struct shr_block_record record;
     int code = shr_reader_block(writer->reader, &record, height, writer->err);
@@ -105,10 +101,10 @@ static int put_record(struct writer *writer, uint32_t height) {
     shr_buf_append(&writer->line, record.hash.b, sizeof record.hash.b);
     shr_buf_add_u8(&writer->line, record.has_root ? HAS_ROOT : 0);
     shr_buf_append(&writer->line, record.root.b, sizeof record.root.b);
-    add_be64(&writer->line, record.n_keys);
-    add_be64(&writer->line, record.key_bytes);
-    add_be64(&writer->line, record.value_bytes);
-    add_be64(&writer->line, record.total_keys);
+    shr_buf_add_be64(&writer->line, record.n_keys);
+    shr_buf_add_be64(&writer->line, record.key_bytes);
+    shr_buf_add_be64(&writer->line, record.value_bytes);
+    shr_buf_add_be64(&writer->line, record.total_keys);
     return put_entry(writer);
 }
 

@@ -77,10 +77,6 @@ static int write_pair(void *ctx, struct shr_bytes key, struct shrewd_error *err)
     return put(writer, shr_buf_bytes(&writer->line), err);
 }
 
-static void add_be64(struct shr_buf *buf, uint64_t value) {
-    shr_put_be64(shr_buf_grow(buf, sizeof value), value);
-}
-
 /* Whoever restores refuses a block above the bound: there must be no such part. */
 static int check_fits(const struct shr_block_record *block, struct shrewd_error *err) {
     bool fits = block->n_keys <= SHR_PART_BLOCK_MAX / SHR_PART_PAIR_COST &&
@@ -111,8 +107,8 @@ static int write_block(struct writer *writer, struct shr_part *part, struct shre
     shr_buf_append(&writer->line, block.hash.b, sizeof block.hash.b);
     shr_buf_add_u8(&writer->line, block.has_root ? HAS_ROOT : 0);
     shr_buf_append(&writer->line, block.root.b, sizeof block.root.b);
-    add_be64(&writer->line, block.n_keys);
-    add_be64(&writer->line, block.total_keys);
+    shr_buf_add_be64(&writer->line, block.n_keys);
+    shr_buf_add_be64(&writer->line, block.total_keys);
     code = put(writer, shr_buf_bytes(&writer->line), err);
     writer->writes = 0;
     if (code == 0) {

@@ -17,10 +17,6 @@
 static const char format_magic[] = "shrewdDB"; /* eight bytes, without the NUL */
 #define MAGIC_BYTES (sizeof format_magic - 1)
 
-static void add_be64(struct shr_buf *out, uint64_t value) {
-    shr_put_be64(shr_buf_grow(out, 8), value);
-}
-
 static void add_hash(struct shr_buf *out, const struct shr_hash *hash) {
     shr_buf_append(out, hash->b, sizeof hash->b);
 }
@@ -96,10 +92,10 @@ static void add_record(struct shr_buf *out, const struct shr_block_record *recor
     shr_buf_add_u8(out, record->has_root ? RECORD_HAS_ROOT : 0);
     add_hash(out, &record->hash);
     add_hash(out, &record->root);
-    add_be64(out, record->n_keys);
-    add_be64(out, record->key_bytes);
-    add_be64(out, record->value_bytes);
-    add_be64(out, record->total_keys);
+    shr_buf_add_be64(out, record->n_keys);
+    shr_buf_add_be64(out, record->key_bytes);
+    shr_buf_add_be64(out, record->value_bytes);
+    shr_buf_add_be64(out, record->total_keys);
 }
 
 void shr_record_encode(struct shr_buf *out, const struct shr_block_record *record) {
