@@ -37,7 +37,8 @@ static inline int fake_block(void *ctx, struct shr_block_record *out, uint32_t h
         return shr_fail(err, SHREWD_NOT_FOUND, "no block is indexed yet");
     }
     if (height > FAKE_TIP) {
-        return shr_fail(err, SHREWD_ABOVE_TIP, "height %u is above the tip, %u", height, FAKE_TIP);
+        return shr_fail(err, SHREWD_ABOVE_TIP, "block %u is not indexed: the tip is %u", height,
+                        FAKE_TIP);
     }
     if (height < FAKE_FIRST) {
         return shr_fail(err, SHREWD_BELOW_START, "height %u is below %u", height, FAKE_FIRST);
