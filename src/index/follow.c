@@ -40,8 +40,8 @@ struct follow {
     bool has_tip; /* the state's, when nothing waits */
     struct shr_block_record tip;
     uint32_t space_pause_ms; /* 0: the disk is not known to be full */
-    bool told_early;         /* that the node is below the first block */
     uint64_t space_blocks;   /* had been stored when it was seen to be */
+    bool told_early;         /* that the node is below the first block */
 };
 
 static void set_trouble(struct shr_progress *progress, const struct shrewd_error *err) {
