@@ -13,6 +13,8 @@
 #include <stdint.h>
 
 #define SHR_UNSET UINT32_MAX
+/* The least --memory-mb. */
+#define SHR_MEMORY_MB_LEAST 256u
 
 /* Exit codes, documented in the man page. */
 enum shr_exit {

@@ -82,6 +82,19 @@ int shr_read_hex(struct shr_buf *out, const char *text, const char *what,
     return code;
 }
 
+int shr_read_root(uint8_t root[32], const char *text, const char *what, struct shrewd_error *err) {
+    struct shr_buf bytes = {0};
+    int code = shr_read_hex(&bytes, text, what, err);
+    if (code == 0 && bytes.len != 32) {
+        code = shr_fail(err, SHREWD_INVALID, "%s: a root has 32 bytes, not %zu", what, bytes.len);
+    }
+    if (code == 0) {
+        memcpy(root, bytes.data, 32);
+    }
+    shr_buf_free(&bytes);
+    return code;
+}
+
 int shr_read_prefix(struct shr_buf *out, const char *text, struct shrewd_error *err) {
     if (text == NULL) {
         return 0;

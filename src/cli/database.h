@@ -17,7 +17,9 @@ int shr_on_guest_stack(int (*fn)(void *ctx), void *ctx, struct shrewd_error *err
 
 /* Appends the bytes of hex text (0x optional, "" is empty); the message names `what`. */
 int shr_read_hex(struct shr_buf *out, const char *text, const char *what, struct shrewd_error *err);
-/* The same of --prefix: 0x hex, or else text; NULL is none. */
+/* A state root: 32 bytes of hex. */
+int shr_read_root(uint8_t root[32], const char *text, const char *what, struct shrewd_error *err);
+/* As shr_read_hex, of --prefix: 0x hex, or else text; NULL is none. */
 int shr_read_prefix(struct shr_buf *out, const char *text, struct shrewd_error *err);
 /* Appends a block given as hex, as a file of raw bytes or of hex, or as "-": standard input. */
 int shr_read_block(struct shr_buf *out, const char *arg, struct shrewd_error *err);

@@ -52,17 +52,6 @@ static int set_digest(uint8_t out[32], struct shr_bytes bytes, const char *what,
     return 0;
 }
 
-int shr_document_root(uint8_t root[32], const char *text, const char *what,
-                      struct shrewd_error *err) {
-    struct shr_buf bytes = {0};
-    int code = shr_read_hex(&bytes, text, what, err);
-    if (code == 0) {
-        code = set_digest(root, shr_buf_bytes(&bytes), what, "a root", err);
-    }
-    shr_buf_free(&bytes);
-    return code;
-}
-
 static int take_digest(uint8_t out[32], const json_t *json, const char *name,
                        const char *has_32_bytes, struct shrewd_error *err) {
     char what[64];

@@ -23,9 +23,6 @@ struct shr_document {
 int shr_document_read(struct shr_document *out, const char *arg, struct shrewd_error *err);
 /* The same of what was read already; keeps nothing of `json`. */
 int shr_document_take(struct shr_document *out, const json_t *json, struct shrewd_error *err);
-/* The 32 bytes of `text`, hex, or an error that names `what`. */
-int shr_document_root(uint8_t root[32], const char *text, const char *what,
-                      struct shrewd_error *err);
 void shr_document_free(struct shr_document *document);
 
 #endif

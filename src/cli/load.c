@@ -23,7 +23,6 @@ struct job {
 static int read_flags(struct job *job, struct shrewd_error *err) {
     const struct shr_config *config = job->config;
     const struct shr_network *network = shr_network_by_name(config->network);
-    struct shr_buf root = {0};
     if (config->height == SHR_UNSET) {
         return shr_fail(err, SHREWD_INVALID, "--height: a load needs the height of the dump");
     }
@@ -43,16 +42,8 @@ static int read_flags(struct job *job, struct shrewd_error *err) {
     if (config->expect_root == NULL) {
         return 0;
     }
-    int code = shr_read_hex(&root, config->expect_root, "--expect-root", err);
-    if (code == 0 && root.len != sizeof job->root.b) {
-        code = shr_fail(err, SHREWD_INVALID, "--expect-root: %zu bytes; a root has 32", root.len);
-    }
-    if (code == 0) {
-        memcpy(job->root.b, root.data, root.len);
-        job->load.root = &job->root;
-    }
-    shr_buf_free(&root);
-    return code;
+    job->load.root = &job->root;
+    return shr_read_root(job->root.b, config->expect_root, "--expect-root", err);
 }
 
 static int read_module(struct job *job, struct shrewd_error *err) {

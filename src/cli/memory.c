@@ -20,7 +20,6 @@
 #define SHARES 15u
 
 #define MEMORY_MB_DEFAULT 1024u
-#define MEMORY_MB_LEAST 256u /* of the flag, when it names all */
 /* glibc keeps what was freed in pools, one a thread, up to 8 a core: what one thread has freed no
  * other one uses. So few pools; large pieces, which come with each write, past them; and the end of
  * a pool is given back early. */
@@ -66,7 +65,8 @@ static int take_off(struct pot *pot, const struct shr_config *config, const stru
             shr_buf_printf(&flags, "%s--%s", flags.len > 0 ? " and " : "", parts[i].flag);
         }
     }
-    uint64_t others = ((uint64_t)(MEMORY_MB_LEAST - REST_MB) * pot->shares + SHARES - 1) / SHARES;
+    uint64_t others =
+        ((uint64_t)(SHR_MEMORY_MB_LEAST - REST_MB) * pot->shares + SHARES - 1) / SHARES;
     uint64_t least = REST_MB + given + others;
     int code = 0;
     if (config->memory_mb < least) {

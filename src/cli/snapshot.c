@@ -43,7 +43,7 @@ static int restore(void *ctx) {
 static int verify(const struct job *job) {
     struct shr_hash root;
     const char *wanted = job->config->expect_root;
-    int code = wanted == NULL ? 0 : shr_snapshot_wanted_root(&root, wanted, job->err);
+    int code = wanted == NULL ? 0 : shr_read_root(root.b, wanted, "--expect-root", job->err);
     return code != 0 ? code
                      : shr_snap_verify(job->done, job->place, wanted == NULL ? NULL : &root,
                                        job->stop, job->err);

@@ -36,20 +36,6 @@ static int wanted_module(struct shr_hash *out, const char *path, struct shrewd_e
     return code;
 }
 
-int shr_snapshot_wanted_root(struct shr_hash *out, const char *text, struct shrewd_error *err) {
-    struct shr_buf bytes = {0};
-    int code = shr_read_hex(&bytes, text, "--expect-root", err);
-    if (code == 0 && bytes.len != sizeof out->b) {
-        code = shr_fail(err, SHREWD_INVALID, "--expect-root: %zu bytes; a state root has 32",
-                        bytes.len);
-    }
-    if (code == 0) {
-        memcpy(out->b, bytes.data, sizeof out->b);
-    }
-    shr_buf_free(&bytes);
-    return code;
-}
-
 static enum shr_keep_root wanted_roots(const struct shr_config *config) {
     /* In the order of the flag's words. */
     static const enum shr_keep_root wanted[] = {SHR_KEEP_ROOT_YES, SHR_KEEP_ROOT_NO};
@@ -77,7 +63,7 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
     }
     if (code == 0 && config->expect_root != NULL) {
         ask.root = &root;
-        code = shr_snapshot_wanted_root(&root, config->expect_root, err);
+        code = shr_read_root(root.b, config->expect_root, "--expect-root", err);
     }
     return code != 0 ? code : shr_snap_restore(out, &ask, err);
 }

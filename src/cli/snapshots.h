@@ -12,9 +12,6 @@ int shr_snapshot_fetch(struct shr_snap_summary *out, const struct shr_config *co
                        const char *dir, const char *place, const struct shr_hash *genesis,
                        struct shr_stop *stop, struct shrewd_error *err);
 
-/* --expect-root, `text`. */
-int shr_snapshot_wanted_root(struct shr_hash *out, const char *text, struct shrewd_error *err);
-
 /* Whether --snapshot-directory, if it is given, takes the snapshots of a new database of this
  * chain: as shr_snapshots_start would find, before there is one. Makes the folder, if it does. */
 int shr_snapshots_may_start(const struct shr_config *config, const struct shr_hash *genesis,

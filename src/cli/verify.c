@@ -145,7 +145,7 @@ int shr_cmd_verify(struct shr_config *config) {
     struct shrewd_view_proof *proof = &verify.document.proof;
     int code = shr_document_read(&verify.document, config->args[0], &verify.err);
     if (code == 0 && config->root != NULL) {
-        code = shr_document_root(proof->reads.block.root, config->root, "--root", &verify.err);
+        code = shr_read_root(proof->reads.block.root, config->root, "--root", &verify.err);
     }
     if (code == 0) {
         code = check_height(&verify);

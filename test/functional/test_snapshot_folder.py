@@ -341,7 +341,7 @@ def test_verifying_compares_the_root_that_is_expected(databases, tmp_path):
     none = verify(tmp_path / "none", "--expect-root", root, check=DATABASE)
     assert "keeps no state roots" in none.stderr
     bad = verify(tmp_path / "s", "--expect-root", "11", check=USAGE)
-    assert "--expect-root: 1 bytes; a state root has 32" in bad.stderr
+    assert "--expect-root: a root has 32 bytes, not 1" in bad.stderr
 
 
 def test_each_action_refuses_what_it_does_not_use(tmp_path):
