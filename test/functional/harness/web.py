@@ -8,7 +8,24 @@ import threading
 import time
 
 
-class Server:
+class Http:
+    """Requests go to `handler` until the end of a `with`."""
+
+    def __init__(self, handler):
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.address = f"127.0.0.1:{self.http.server_address[1]}"
+        self.url = f"http://{self.address}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+class Server(Http):
     """A folder over HTTP. `cut`: after so many bytes of a part the connection ends, on the first
     `cuts` requests. `ranges`: how many were asked for; `has_ranges` False: each is answered with the
     whole file, as by `python3 -m http.server`."""
@@ -48,16 +65,7 @@ class Server:
                     return
                 self.wfile.write(body[start:])
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+        super().__init__(Handler)
 
 
 class Silent:
@@ -85,7 +93,7 @@ class Silent:
             one.close()
 
 
-class Replies:
+class Replies(Http):
     """Answers every JSON-RPC call with these members, after so many seconds, and pages with 404."""
 
     def __init__(self, pause=0, **members):
@@ -105,15 +113,5 @@ class Replies:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.address = f"127.0.0.1:{self.http.server_address[1]}"
-        self.url = f"http://{self.address}"
+        super().__init__(Handler)
         self.secret_url = f"http://user:hush@{self.address}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
